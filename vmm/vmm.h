@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * vmm.h - the machine: memory, vCPUs, interrupt controllers, devices, boot. The one public header of vmm/.
+ *
+ * vmm/ knows nothing of logs. Everything nondeterministic reaches the machine through struct tt_seam: what time it is,
+ * when a vCPU may be interrupted, and what comes in from outside (console input, entropy). Three seams exist: live
+ * (vmm/live.c), record and replay (replay/). Given the same boot and the same answers from the seam, the machine does
+ * the same.
+ *
+ * Threads: one thread per vCPU. Devices, timers and interrupt controllers are touched by vCPU threads only, under the
+ * machine's device lock; other threads may call tt_input_post(), tt_vcpu_kick() and tt_machine_request_stop().
+ *
+ * Time: virtual TSC ticks (tsc_hz per second) since the start of the machine, everywhere in vmm/.
+ */
+#ifndef TTVM_VMM_H
+#define TTVM_VMM_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "ttvm/error.h"
+
+struct tt_machine;
+struct tt_seam;
+struct tt_vcpu;
+
+#define TT_TIME_NEVER UINT64_MAX
+
+/* ------------------------------------------------------------------ the seam */
+
+enum tt_interruption {
+	TT_INTERRUPTED_KICK,	/* KVM_RUN returned EINTR: a signal, a kick */
+	TT_INTERRUPTED_WINDOW,	/* the guest can take an interrupt now (the seam had asked for the window) */
+	TT_INTERRUPTED_DEBUG,	/* hardware breakpoint or single step */
+	TT_INTERRUPTED_MODULE,	/* ttvm.ko left KVM_RUN: ttvm_page.stop_reason */
+};
+
+/*
+ * The calls of a seam; self is struct tt_machine.seam. All are made on the vCPU's own thread, with the device lock held
+ * except before_run and wait. Those that return int return 0 to go on, or -errno to end the machine with TT_END_ERROR and
+ * vcpu->machine->error filled in.
+ */
+struct tt_seam_ops {
+	const char *name;
+	/* The vCPU exists and its thread has started; nothing has been executed. */
+	int (*vcpu_start)(struct tt_seam *self, struct tt_vcpu *vcpu);
+	/* Virtual time at the vCPU's current position. Never runs backwards. */
+	uint64_t (*now)(struct tt_seam *self, struct tt_vcpu *vcpu);
+	/* The guest wrote IA32_TSC (or IA32_TSC_ADJUST, as the sum): RDTSC reads `value` from now on. Device time, which
+	 * is what now() returns, does not jump: the guest's TSC is now() plus an offset. */
+	void (*set_tsc)(struct tt_seam *self, struct tt_vcpu *vcpu, uint64_t value);
+	/* What RDTSC would read now: now() + offset. */
+	uint64_t (*guest_tsc)(struct tt_seam *self, struct tt_vcpu *vcpu);
+	/* Before each KVM_RUN. */
+	int (*before_run)(struct tt_seam *self, struct tt_vcpu *vcpu);
+	/* A deterministic exit was dispatched to its device and its instruction completed ("settled"). The seam brings
+	 * time forward, runs due timers, delivers inputs, injects: usually by tt_vcpu_sync(). */
+	int (*after_exit)(struct tt_seam *self, struct tt_vcpu *vcpu);
+	/* KVM_RUN returned for a reason that is not the guest's doing. */
+	int (*interrupted)(struct tt_seam *self, struct tt_vcpu *vcpu, enum tt_interruption why);
+	/* The vCPU has halted and nothing is pending: returns when something has happened. */
+	int (*wait)(struct tt_seam *self, struct tt_vcpu *vcpu);
+	/* The machine has ended or the vCPU was asked to stop: last call for this vCPU, on its thread. */
+	void (*vcpu_end)(struct tt_seam *self, struct tt_vcpu *vcpu);
+};
+
+struct tt_seam {
+	const struct tt_seam_ops *ops;
+};
+
+/* The seam of an ordinary run: host time, no module needed. The caller frees it with free(). */
+struct tt_seam *tt_live_create(struct tt_error *err);
+
+/* ------------------------------------------------------------------ memory */
+
+#define TT_RAM_BELOW_4G 0xC0000000ull	/* RAM ends here at the latest below 4 GiB; the rest starts at 4 GiB */
+
+struct tt_memory {
+	uint8_t *hva;		/* one mapping of all RAM (a memfd), in gpa order without the hole */
+	int fd;
+	uint64_t size;		/* bytes, multiple of 4096 */
+	uint64_t low_size;	/* bytes below the hole */
+};
+
+int tt_memory_create(struct tt_memory *mem, uint64_t size, struct tt_error *err);
+void tt_memory_destroy(struct tt_memory *mem);
+/* Pointer to [gpa, gpa+len), or NULL when any byte of it is not RAM or the range wraps or crosses the hole. */
+void *tt_memory_at(const struct tt_memory *mem, uint64_t gpa, uint64_t len);
+/* 64-bit digest of all RAM (XXH3 over (page number, content) of pages that are not zero). Vcpus must be stopped. */
+uint64_t tt_memory_digest(const struct tt_memory *mem);
+
+/* ------------------------------------------------------------------ devices */
+
+/*
+ * A device. Its guest-visible state is one struct of plain data, without pointers and without padding, so that the state
+ * digest and checkpoints are its bytes. Timers' deadlines are part of it.
+ */
+struct tt_device {
+	const char *name;
+	void *state;
+	size_t state_size;
+	void (*reset)(struct tt_device *dev);
+	/* state was replaced as a whole (checkpoint): recompute what is derived from it. May be NULL. */
+	void (*restored)(struct tt_device *dev);
+	void (*destroy)(struct tt_device *dev); /* frees dev */
+	struct tt_device *next;
+};
+
+void tt_device_add(struct tt_machine *m, struct tt_device *dev);
+
+/* data is little-endian; len is 1, 2, 4 (or 8 for MMIO). addr is the address of the access, not an offset. */
+typedef void (*tt_io_read)(void *ctx, uint64_t addr, void *data, unsigned int len);
+typedef void (*tt_io_write)(void *ctx, uint64_t addr, const void *data, unsigned int len);
+
+/* Claim [base, base+size). -EEXIST when it overlaps an earlier claim. Unclaimed reads give all ones. */
+int tt_bus_add_pio(struct tt_machine *m, uint16_t base, uint32_t size, tt_io_read read,
+		   tt_io_write write, void *ctx);
+int tt_bus_add_mmio(struct tt_machine *m, uint64_t base, uint64_t size, tt_io_read read,
+		    tt_io_write write, void *ctx);
+/* Dispatch one access. Used by vcpu.c and by unit tests. */
+void tt_bus_pio(struct tt_machine *m, uint16_t port, void *data, unsigned int len, bool write);
+void tt_bus_mmio(struct tt_machine *m, uint64_t addr, void *data, unsigned int len, bool write);
+
+/* A timer: *deadline (in the device's state) is the virtual time at which fire is called, TT_TIME_NEVER when off. fire must
+ * move it forward or switch it off. */
+void tt_timer_add(struct tt_machine *m, uint64_t *deadline, void (*fire)(void *ctx, uint64_t now),
+		  void *ctx);
+/* Fire all timers due at `now`, earliest deadline first, until none is due. */
+void tt_timers_run(struct tt_machine *m, uint64_t now);
+uint64_t tt_timers_next(const struct tt_machine *m);
+
+/* Virtual time at the position of the vCPU that is accessing the device. */
+uint64_t tt_machine_now(struct tt_machine *m);
+/* ticks <-> nanoseconds without overflow (128-bit inside) */
+uint64_t tt_ticks_from_ns(const struct tt_machine *m, uint64_t ns);
+uint64_t tt_ticks_to_ns(const struct tt_machine *m, uint64_t ticks);
+
+/* ------------------------------------------------------------------ interrupts */
+
+#define TT_NR_GSI 24
+
+/* Level of global system interrupt gsi: lines 0-15 reach PIC and IOAPIC (line 0 is IOAPIC pin 2), the rest the IOAPIC. */
+void tt_irq_set(struct tt_machine *m, unsigned int gsi, bool level);
+/* Raise and lower: an edge. */
+void tt_irq_pulse(struct tt_machine *m, unsigned int gsi);
+/* Message signalled interrupt. */
+void tt_irq_msi(struct tt_machine *m, uint64_t address, uint32_t data);
+
+/* Vector that the vCPU would take now if it were interruptible, or -1. Nothing changes. */
+int tt_irq_pending(struct tt_vcpu *vcpu);
+/* Acknowledge: the vector moves to in-service. Only after tt_irq_pending() returned one. */
+int tt_irq_acknowledge(struct tt_vcpu *vcpu);
+
+/* One per vCPU. Devices of the interrupt system are created by tt_irqchip_create(): PIC pair, IOAPIC, LAPICs. */
+int tt_irqchip_create(struct tt_machine *m, struct tt_error *err);
+/* IA32_APIC_BASE and IA32_TSC_DEADLINE as the guest sees them (MSR exits), and CR8 mirrored from/to kvm_run. */
+int tt_lapic_read_msr(struct tt_vcpu *vcpu, uint32_t index, uint64_t *value);	/* 0 or -EINVAL: inject #GP */
+int tt_lapic_write_msr(struct tt_vcpu *vcpu, uint32_t index, uint64_t value);
+uint8_t tt_lapic_cr8(struct tt_vcpu *vcpu);
+void tt_lapic_set_cr8(struct tt_vcpu *vcpu, uint8_t cr8);
+
+/* ------------------------------------------------------------------ input from outside */
+
+enum tt_input_id {
+	TT_INPUT_SERIAL0,
+	TT_NR_INPUTS,
+};
+
+struct tt_input {
+	/* How many bytes the device takes now, and taking them (len <= room). On a vCPU thread, device lock held. */
+	size_t (*room)(void *ctx);
+	void (*deliver)(void *ctx, const void *data, size_t len);
+	void *ctx;
+};
+
+void tt_input_register(struct tt_machine *m, enum tt_input_id id, const struct tt_input *input);
+/* Any thread: queue bytes for the device and kick vCPU 0. -EAGAIN when more than 64 KiB are queued already. */
+int tt_input_post(struct tt_machine *m, enum tt_input_id id, const void *data, size_t len);
+/* For seams: take up to max queued bytes for a device that has room; returns their number. */
+size_t tt_input_take(struct tt_machine *m, enum tt_input_id id, void *data, size_t max);
+
+/* ------------------------------------------------------------------ the devices of the PC */
+
+int tt_pit_create(struct tt_machine *m, struct tt_error *err);		/* 0x40-0x43, 0x61; GSI 0 */
+int tt_rtc_create(struct tt_machine *m, struct tt_error *err);		/* 0x70-0x71; GSI 8; config.wall_clock */
+int tt_serial_create(struct tt_machine *m, struct tt_error *err);	/* COM1 0x3f8; GSI 4; TT_INPUT_SERIAL0 */
+int tt_i8042_create(struct tt_machine *m, struct tt_error *err);	/* 0x60, 0x64: reset by 0xfe */
+int tt_pci_create(struct tt_machine *m, struct tt_error *err);		/* 0xcf8-0xcff: host bridge */
+int tt_acpi_pm_create(struct tt_machine *m, struct tt_error *err);	/* PM1 event/control, PM timer, reset; GSI 9 */
+int tt_debug_exit_create(struct tt_machine *m, struct tt_error *err);	/* 0xf4: the guest's own status */
+/* All of the above, in a fixed order. */
+int tt_devices_create(struct tt_machine *m, struct tt_error *err);
+
+/* Ports and addresses that devices and ACPI tables share. */
+#define TT_PORT_ACPI_PM1_EVENT	 0x600
+#define TT_PORT_ACPI_PM1_CONTROL 0x604
+#define TT_PORT_ACPI_PM_TIMER	 0x608
+#define TT_PORT_ACPI_RESET	 0x60c	/* write 1 */
+#define TT_PORT_DEBUG_EXIT	 0xf4
+#define TT_GSI_ACPI_SCI		 9
+#define TT_LAPIC_BASE		 0xfee00000ull
+#define TT_IOAPIC_BASE		 0xfec00000ull
+#define TT_ACPI_TABLES_GPA	 0xe0000ull	/* RSDP first, below 1 MiB, marked reserved in e820 */
+#define TT_ACPI_TABLES_SIZE	 0x10000ull
+
+/* ------------------------------------------------------------------ boot */
+
+struct tt_blob {
+	const void *data;
+	size_t size;
+};
+
+/* What a machine is made from: everything that is in a log's header. Blobs are borrowed and must outlive the machine. */
+struct tt_machine_config {
+	uint64_t memory_size;		/* bytes */
+	unsigned int num_vcpus;
+	uint64_t tsc_hz;
+	uint64_t wall_clock;		/* seconds since the epoch at virtual time 0, for the RTC */
+	uint8_t rng_seed[32];		/* handed to Linux by the boot protocol (SETUP_RNG_SEED) */
+	const char *kernel_name;	/* for messages */
+	struct tt_blob kernel;		/* ELF or bzImage */
+	struct tt_blob initrd;
+	const char *command_line;
+	const struct kvm_cpuid2 *cpuid;	/* complete table for vCPU 0 */
+};
+
+/* Is it a kernel that tt_boot_load() takes? Fills err with what it is instead. No machine needed. */
+int tt_boot_probe(const char *name, struct tt_blob kernel, struct tt_error *err);
+/* Put kernel, initrd, command line, boot parameters, ACPI tables into memory and set vCPU 0's registers. */
+int tt_boot_load(struct tt_machine *m, struct tt_error *err);
+/* Write RSDP, XSDT, FADT, FACS, MADT, DSDT at TT_ACPI_TABLES_GPA. */
+int tt_acpi_write_tables(struct tt_machine *m, struct tt_error *err);
+
+/*
+ * The guest's CPUID table: KVM's supported table narrowed to what can be replayed (DESIGN of the CPU model: docs/cpu.md).
+ * model is a name ("x86-64-v2", ...) or NULL for the default. Allocated; the caller frees with free().
+ */
+int tt_cpuid_create(int kvm_fd, const char *model, uint64_t tsc_hz, struct kvm_cpuid2 **cpuid,
+		    struct tt_error *err);
+/* Can this host run a guest with that table? -EOPNOTSUPP and a message naming the first missing feature when not. */
+int tt_cpuid_check(int kvm_fd, const struct kvm_cpuid2 *cpuid, struct tt_error *err);
+
+/* ------------------------------------------------------------------ vCPU and machine */
+
+struct tt_vcpu {
+	struct tt_machine *machine;
+	unsigned int index;
+	int fd;
+	struct kvm_run *run;
+	size_t run_size;
+	pthread_t thread;
+	bool halted;		/* after HLT, until an interrupt is injected */
+	bool guest_debug_armed;	/* KVM_SET_GUEST_DEBUG is active */
+	uint64_t exits;		/* deterministic exits completed */
+	void *seam_data;	/* the seam's own */
+	void *lapic;		/* the interrupt controller's own */
+};
+
+enum tt_end {
+	TT_END_NONE,
+	TT_END_POWEROFF,	/* ACPI S5, or HLT with interrupts off for good */
+	TT_END_RESET,		/* guest asked for a reset: ends the run like power-off */
+	TT_END_CRASH,		/* triple fault */
+	TT_END_STATUS,		/* debug-exit port: end_status */
+	TT_END_REQUEST,		/* tt_machine_request_stop(): signal, timeout, end of replay */
+	TT_END_ERROR,		/* machine->error */
+};
+
+struct tt_machine {
+	struct tt_machine_config config;
+	struct tt_seam *seam;
+	int kvm_fd;
+	int vm_fd;
+	struct tt_memory memory;
+	struct tt_vcpu *vcpus;
+	struct tt_vcpu *current;	/* whose access a device is serving, under the device lock */
+	pthread_mutex_t device_lock;
+	struct tt_device *devices;
+	void *bus;			/* bus.c's own */
+	void *timers;			/* timer.c's own */
+	void *irqchip;			/* irqchip's own */
+	void *inputs;			/* input.c's own */
+	void (*console_write)(void *ctx, const void *data, size_t len);
+	void *console_ctx;
+	uint64_t entry_rip;		/* where vCPU 0 starts */
+	enum tt_end end;
+	int end_status;
+	struct tt_error error;
+};
+
+/* KVM, memory, devices, vCPUs; boot files loaded. seam is borrowed. */
+int tt_machine_create(struct tt_machine *m, const struct tt_machine_config *config,
+		      struct tt_seam *seam, struct tt_error *err);
+void tt_machine_destroy(struct tt_machine *m);
+/* Run until the machine has ended; 0, or the error of a vCPU. m->end says how. */
+int tt_machine_run(struct tt_machine *m);
+/* From the vCPU threads (devices): the machine ends after the current exit is complete. */
+void tt_machine_end(struct tt_machine *m, enum tt_end end, int status);
+/* Any thread, and signal handlers: stop all vCPUs at the next opportunity with TT_END_REQUEST. */
+void tt_machine_request_stop(struct tt_machine *m);
+/* 64-bit digest of all device state, interrupt controllers included. */
+uint64_t tt_machine_device_digest(const struct tt_machine *m);
+
+/* Any thread: make the vCPU leave KVM_RUN or wait() soon. */
+void tt_vcpu_kick(struct tt_vcpu *vcpu);
+/* Complete a half-done instruction (PIO, MMIO, MSR exits) without running the guest. */
+int tt_vcpu_settle(struct tt_vcpu *vcpu);
+/*
+ * What happens at every point where the outside may act, the same in all seams: run the timers that are due at now, then
+ * inject the pending interrupt if the vCPU can take it. 0 or -errno. *vector is the injected vector or -1; *blocked says
+ * that an interrupt is pending which the vCPU cannot take yet.
+ */
+int tt_vcpu_sync(struct tt_vcpu *vcpu, uint64_t now, int *vector, bool *blocked);
+/* Registers as of the last exit, kept by KVM_CAP_SYNC_REGS (no system call). */
+static inline struct kvm_sync_regs *tt_vcpu_sync_regs(struct tt_vcpu *vcpu)
+{
+	return &vcpu->run->s.regs;
+}
+
+#endif /* TTVM_VMM_H */
