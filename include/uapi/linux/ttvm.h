@@ -52,7 +52,7 @@ struct ttvm_attach {
 	char why_not[96];	/* out on failure: one sentence; empty on success */
 };
 
-/* ---- the alarm: leave KVM_RUN when a counter has reached a value ---- */
+/* ---- alarms: leave KVM_RUN when a counter has reached a value. Each counter has its own, independent of the other ---- */
 
 enum ttvm_counter {
 	TTVM_COUNTER_BRANCHES = 0,
@@ -106,7 +106,11 @@ struct ttvm_stop {
 	__u32 check;		/* user: ... and one whose register check differs under check_mask */
 	__u32 reserved;
 };
-/* A #DB with MORE branches than ttvm_stop.branches is always reported: userspace has overshot. */
+/*
+ * A #DB with MORE branches than ttvm_stop.branches is always reported: userspace has overshot. While the filter is on, any
+ * VM exit with more than TTVM_STOP_SLACK branches above it leaves KVM_RUN with TTVM_STOP_LATE: the position was missed.
+ */
+#define TTVM_STOP_SLACK 4096
 
 #define TTVM_REASONS 256	/* slots of exits_by_reason */
 

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * landing.c - stopping a replay at an exact position.
+ *
+ * An event's position is approached in two strides: a branch alarm set short of it by the margin (the PMU's interrupt comes
+ * late by its skid), then a hardware breakpoint on its rip, whose hits the module swallows until branches and registers
+ * agree. Nothing of this is visible to the guest.
+ *
+ * An instruction number (the goal) has no known rip. An alarm of the instruction counter stops short of it; the rest is
+ * walked instruction by instruction (step.c), with breakpoints on all places that the next instruction can lead to. The
+ * trap flag is never used: it would leak into stack frames and registers.
+ */
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "replayer.h"
+
+#define RFLAGS_RF (1ull << 16)
+
+static int set_breakpoints(struct tt_replayer *rep, struct tt_vcpu *vcpu, const uint64_t *address,
+			   unsigned int n)
+{
+	if (!n && !rep->breakpoints_armed)
+		return 0;
+	rep->breakpoints_armed = n != 0;
+	return tt_breakpoints_set(vcpu, address, n);
+}
+
+static int fail(struct tt_replayer *rep, struct tt_vcpu *vcpu, int ret, const char *what)
+{
+	rep->outcome = TT_OUTCOME_FAILED;
+	return tt_fail(&vcpu->machine->error, ret, "%s: %s", what, strerror(-ret));
+}
+
+static int overshot(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+
+	return tt_report(rep, vcpu, TT_OUTCOME_OVERSHOT, "the event's position was passed: %llu branches, "
+			 "recorded %llu", (unsigned long long)rv->session.page->branches,
+			 (unsigned long long)rep->next.pos.branches);
+}
+
+/* ------------------------------------------------------------------ events */
+
+static int aim_breakpoint(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	struct ttvm_stop *stop = &rv->session.page->stop;
+	const struct tt_position *pos = &rep->next.pos;
+	int ret;
+
+	stop->branches = pos->branches;
+	stop->rip = pos->rip;
+	stop->check = pos->check;
+	stop->check_mask = TT_CHECK_MASK;
+	stop->flags = TTVM_STOP_FILTER;
+	ret = set_breakpoints(rep, vcpu, &pos->rip, 1);
+	if (ret)
+		return fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest");
+	rep->landing = TT_LANDING_BREAKPOINT;
+	return 0;
+}
+
+static int aim_at_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	const struct tt_position *pos = &rep->next.pos;
+	uint64_t branches = rv->session.page->branches;
+	int ret;
+
+	if (rep->next.at_exit || pos->exits > vcpu->exits || rep->landing != TT_LANDING_IDLE)
+		return 0;
+	if (pos->exits < vcpu->exits)
+		return tt_report_divergence(rep, vcpu, "the guest has made exit %llu already",
+					    (unsigned long long)vcpu->exits);
+	if (branches > pos->branches)
+		return overshot(rep, vcpu);
+	if (pos->branches - branches <= rep->margin)
+		return aim_breakpoint(rep, vcpu);
+	ret = tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES, pos->branches - rep->margin);
+	if (ret)
+		return fail(rep, vcpu, ret, "cannot set the branch alarm");
+	rep->landing = TT_LANDING_ALARM;
+	return 0;
+}
+
+static int landed(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	int ret;
+
+	rv->session.page->stop.flags = 0;
+	ret = set_breakpoints(rep, vcpu, NULL, 0);
+	if (ret)
+		return fail(rep, vcpu, ret, "cannot remove a breakpoint");
+	rep->counts.landings++;
+	rep->landing = TT_LANDING_IDLE;
+	return tt_replayer_apply(rep, vcpu);
+}
+
+/* ------------------------------------------------------------------ the goal */
+
+static uint64_t instruction_margin(const struct tt_replayer *rep)
+{
+	return rep->margin;
+}
+
+static int goal_reached(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t at)
+{
+	const struct tt_replayer_options *o = &rep->options;
+
+	if (o->on_step && o->step_to > o->goal.value)
+		o->on_step(o->on_step_ctx, vcpu, at);
+	if (at >= o->step_to)
+		return tt_replayer_stop(rep, vcpu, TT_OUTCOME_DONE);
+	return 0;
+}
+
+static int begin_stepping(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	int ret;
+
+	rep->stepping = true;
+	rep->landing = TT_LANDING_IDLE;
+	rv->session.page->stop.flags = 0;
+	ret = tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES, 0);
+	if (!ret && rep->goal_alarm)
+		ret = tt_session_alarm(&rv->session, TTVM_COUNTER_INSTRUCTIONS, 0);
+	return ret ? fail(rep, vcpu, ret, "cannot switch an alarm off") : 0;
+}
+
+/* Does the vCPU stand where the next event belongs? */
+static bool at_next_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	struct tt_position here;
+
+	if (!rep->have_next || rep->next.at_exit)
+		return false;
+	tt_position_here(vcpu, rv->session.page, &here);
+	return tt_position_equal(&here, &rep->next.pos);
+}
+
+/* A breakpoint on the instruction that is about to run would stop before it: RF lets it through once. */
+static int resume_over(struct tt_vcpu *vcpu, const uint64_t *address, int n)
+{
+	struct kvm_regs regs = tt_vcpu_sync_regs(vcpu)->regs;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (address[i] != regs.rip)
+			continue;
+		regs.rflags |= RFLAGS_RF;
+		return ioctl(vcpu->fd, KVM_SET_REGS, &regs) < 0 ? -errno : 0;
+	}
+	return 0;
+}
+
+/* Arrange for the next KVM_RUN to stop after one instruction (or at the entry of a handler, with none completed). */
+static int step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	uint64_t targets[TT_MAX_BREAKPOINTS], at;
+	int n, ret;
+
+	ret = tt_vcpu_settle(vcpu);
+	if (ret)
+		return ret;
+	at = tt_instructions(vcpu, rv->session.page);
+	if (at > rep->options.goal.value && at > rep->options.step_to)
+		return tt_report(rep, vcpu, TT_OUTCOME_OVERSHOT, "instruction %llu was passed: at %llu",
+				 (unsigned long long)rep->options.goal.value,
+				 (unsigned long long)at);
+	if (rep->injected < 0 && at >= rep->options.goal.value) {
+		if (at != rep->stepped_to || !rep->stepped) {
+			rep->stepped = true;
+			rep->stepped_to = at;
+			ret = goal_reached(rep, vcpu, at);
+			if (ret || vcpu->machine->end != TT_END_NONE)
+				return ret;
+		}
+	}
+	if (rep->injected < 0 && at_next_event(rep, vcpu)) {
+		ret = tt_replayer_apply(rep, vcpu);
+		if (ret || vcpu->machine->end != TT_END_NONE)
+			return ret;
+	}
+	if (rep->injected >= 0) {
+		n = tt_step_vector(vcpu, rep->injected, targets, &vcpu->machine->error);
+		rep->injected = -1;
+	} else {
+		n = tt_step_targets(vcpu, targets, &vcpu->machine->error);
+		if (n > 0)
+			ret = resume_over(vcpu, targets, n);
+	}
+	if (n < 0 || ret) {
+		rep->outcome = TT_OUTCOME_FAILED;
+		return n < 0 ? n : ret;
+	}
+	ret = set_breakpoints(rep, vcpu, targets, n);
+	return ret ? fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest") : 0;
+}
+
+static int aim_at_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	uint64_t at = tt_instructions(vcpu, rv->session.page), goal = rep->options.goal.value;
+	int ret;
+
+	if (at + instruction_margin(rep) >= goal)
+		return begin_stepping(rep, vcpu);
+	if (rep->goal_alarm)
+		return 0;
+	ret = tt_session_alarm(&rv->session, TTVM_COUNTER_INSTRUCTIONS,
+			       goal - instruction_margin(rep));
+	if (ret)
+		return fail(rep, vcpu, ret, "cannot set the instruction alarm");
+	rep->goal_alarm = true;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ called by the seam */
+
+int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct tt_machine *m = vcpu->machine;
+	int ret = 0;
+
+	pthread_mutex_lock(&m->device_lock);
+	m->current = vcpu;
+	if (rep->options.goal.kind == TT_GOAL_INSTRUCTION && !rep->stepping)
+		ret = aim_at_goal(rep, vcpu);
+	if (!ret && rep->stepping)
+		ret = step(rep, vcpu);
+	else if (!ret && rep->have_next)
+		ret = aim_at_event(rep, vcpu);
+	if (!rep->stepping)
+		rep->injected = -1;
+	m->current = NULL;
+	pthread_mutex_unlock(&m->device_lock);
+	return ret;
+}
+
+int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_interruption why)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	const struct ttvm_page *page = rv->session.page;
+	struct tt_position here;
+
+	if (why == TT_INTERRUPTED_MODULE && page->stop_reason == TTVM_STOP_COUNTER) {
+		rep->outcome = TT_OUTCOME_FAILED;
+		return tt_fail(&vcpu->machine->error, -EBUSY, "the PMU's counters were taken away (NMI "
+			       "watchdog, or another perf user): the position is lost");
+	}
+	/* Steps are looked at by the next plan; so is the instruction alarm. */
+	if (rep->stepping || rep->landing == TT_LANDING_IDLE)
+		return 0;
+	if (page->branches > rep->next.pos.branches)
+		return overshot(rep, vcpu);
+	if (rep->landing == TT_LANDING_ALARM) {
+		if (why == TT_INTERRUPTED_MODULE &&
+		    page->branches + rep->margin >= rep->next.pos.branches)
+			return aim_breakpoint(rep, vcpu);
+		return 0;
+	}
+	if (why != TT_INTERRUPTED_DEBUG)
+		return 0;
+	tt_position_here(vcpu, page, &here);
+	return tt_position_equal(&here, &rep->next.pos) ? landed(rep, vcpu) : 0;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * replay.h - recording a machine and replaying it: the two seams, and what tools need around them. With ttvm/log.h the
+ * public header of replay/.
+ *
+ * A recording run: tt_recorder_create(), tt_machine_create() with its seam, tt_machine_run(), tt_recorder_finish().
+ * A replay:        tt_replayer_create(), tt_machine_create() with tt_config_load()'s configuration, tt_machine_run(),
+ *                  tt_replayer_result().
+ */
+#ifndef TTVM_REPLAY_H
+#define TTVM_REPLAY_H
+
+#include "ttvm/log.h"
+#include "ttvm/position.h"
+#include "vmm.h"
+
+/* ------------------------------------------------------------------ pmu.c: which events count what, per CPU */
+
+struct tt_pmu {
+	const char *name;	/* microarchitecture */
+	uint64_t branch_event;	/* raw perf config: retired conditional branches */
+	uint64_t instr_event;	/* raw perf config: retired instructions */
+	uint64_t skid;		/* how many branches late an alarm can be */
+	bool spec_lock_map;	/* needs the SpecLockMap workaround (AMD Zen) */
+};
+
+/* This machine's, or NULL with err filled in when its PMU is not known to count exactly. */
+const struct tt_pmu *tt_pmu_find(struct tt_error *err);
+
+/* ------------------------------------------------------------------ config.c: a machine's configuration in a log */
+
+/* Facts that a log's header carries beside the machine's configuration. */
+struct tt_recording_facts {
+	char host_kernel[96];
+	char host_cpu[96];
+	char ttvm_version[32];
+	uint64_t started;	/* seconds since the epoch */
+};
+
+#define TT_MAX_CONFIG_SECTIONS 8
+
+/* The header sections of a recording of a machine with this configuration. *json is allocated, the sections point into
+ * it and into config; both must outlive the writer. Returns their number or -errno. */
+int tt_config_save(const struct tt_machine_config *config, struct tt_log_section *sections,
+		   char **json, struct tt_error *err);
+/* The configuration from a log's header. Its pointers live as long as the log; command_line as long as *json. */
+int tt_config_load(struct tt_log *log, struct tt_machine_config *config,
+		   struct tt_recording_facts *facts, char **json, struct tt_error *err);
+
+/* ------------------------------------------------------------------ digests */
+
+/* What two runs are compared by at a position. */
+struct tt_digests {
+	uint64_t registers;
+	uint64_t memory;
+	uint64_t devices;
+};
+
+/* All three in one word, as printed by `digest=`. */
+uint64_t tt_digests_combine(const struct tt_digests *digests);
+
+/* ------------------------------------------------------------------ recording */
+
+struct tt_recorder_options {
+	const char *path;
+	struct tt_log_options log;
+	bool run_on;		/* the guest runs on, unrecorded, when the log cannot be written any more */
+	double digest_seconds;	/* log a digest of everything this often; 0: at the end only */
+};
+
+struct tt_run_counts {
+	uint64_t instructions;
+	uint64_t branches;
+	uint64_t events;
+	uint64_t exits;			/* deterministic */
+	uint64_t vm_exits;		/* all */
+	uint64_t rdtsc;			/* answered in the kernel */
+	uint64_t kicks;			/* recorder: looks because of a signal */
+	uint64_t not_landable;		/* recorder: positions refused for an injection */
+	uint64_t windows;		/* recorder: interrupt windows asked for */
+	uint64_t landings;		/* replayer: positions reached by breakpoint */
+	uint64_t breakpoint_hits;	/* replayer: swallowed by the module on the way */
+	uint64_t alarms;
+	uint64_t alarms_late;
+	uint64_t exits_by_reason[256];	/* ttvm_page.exits_by_reason */
+};
+
+struct tt_recorder_result {
+	struct tt_run_counts counts;
+	struct tt_digests digests;
+	struct tt_log_stats log;
+	int log_error;			/* 0, or the -errno that ended the recording early */
+};
+
+struct tt_recorder;
+
+/* Creates the log. config is what the machine will be created with. */
+int tt_recorder_create(const struct tt_recorder_options *options,
+		       const struct tt_machine_config *config, struct tt_recorder **recorder,
+		       struct tt_error *err);
+struct tt_seam *tt_recorder_seam(struct tt_recorder *recorder);
+/* After tt_machine_run(): close the log. Returns 0 or the -errno that ended the recording early. */
+int tt_recorder_finish(struct tt_recorder *recorder, struct tt_recorder_result *result,
+		       struct tt_error *err);
+/* Frees; closes the log when tt_recorder_finish() was not called. */
+void tt_recorder_destroy(struct tt_recorder *recorder);
+
+/* ------------------------------------------------------------------ replaying */
+
+enum tt_goal_kind {
+	TT_GOAL_END,		/* the end of the log */
+	TT_GOAL_INSTRUCTION,	/* after exactly this many instructions */
+	TT_GOAL_EVENT,		/* before event number `value` (from 0) takes effect */
+};
+
+struct tt_goal {
+	enum tt_goal_kind kind;
+	uint64_t value;
+};
+
+struct tt_replayer_options {
+	struct tt_goal goal;
+	uint64_t margin;	/* branches before an event at which the alarm is set; 0: by the PMU's skid */
+	uint64_t step_to;	/* TT_GOAL_INSTRUCTION only: when > goal.value, walk on from there by single
+				 * instructions to this one, calling on_step before each and at the end */
+	void (*on_step)(void *ctx, struct tt_vcpu *vcpu, uint64_t instruction);
+	void *on_step_ctx;
+};
+
+enum tt_outcome {
+	TT_OUTCOME_RUNNING,
+	TT_OUTCOME_DONE,	/* the goal was reached, everything compared equal */
+	TT_OUTCOME_DIVERGED,	/* report says where */
+	TT_OUTCOME_OVERSHOT,	/* an alarm was lost or later than the margin: replay again with a larger margin */
+	TT_OUTCOME_NO_GOAL,	/* the log ended before the goal */
+	TT_OUTCOME_STOPPED,	/* tt_machine_request_stop() */
+	TT_OUTCOME_FAILED,	/* machine->error */
+};
+
+struct tt_replayer_result {
+	enum tt_outcome outcome;
+	struct tt_run_counts counts;
+	struct tt_digests digests;	/* at the place where it stopped, settled */
+	bool digests_compared;		/* the log has an END with digests, and they were equal */
+	uint64_t event;			/* number of the first differing event (DIVERGED) */
+	char report[4096];		/* DIVERGED: several lines */
+};
+
+struct tt_replayer;
+
+/* log is borrowed. */
+int tt_replayer_create(struct tt_log *log, const struct tt_replayer_options *options,
+		       struct tt_replayer **replayer, struct tt_error *err);
+struct tt_seam *tt_replayer_seam(struct tt_replayer *replayer);
+/* Any thread, while it runs: how far it is. */
+void tt_replayer_progress(struct tt_replayer *replayer, uint64_t *events, uint64_t *instructions);
+/* After tt_machine_run(), before tt_machine_destroy(). */
+void tt_replayer_result(struct tt_replayer *replayer, struct tt_replayer_result *result);
+void tt_replayer_destroy(struct tt_replayer *replayer);
+
+#endif /* TTVM_REPLAY_H */

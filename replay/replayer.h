@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * replayer.h - the replayer's state, shared by replayer.c (events), landing.c (reaching positions) and report.c.
+ */
+#ifndef TTVM_REPLAY_REPLAYER_H
+#define TTVM_REPLAY_REPLAYER_H
+
+#include "internal.h"
+
+/* How the next event's position is being approached. */
+enum tt_landing {
+	TT_LANDING_IDLE,	/* nothing is armed: it lies behind a deterministic exit, or was not looked at yet */
+	TT_LANDING_ALARM,	/* the branch alarm is set short of it */
+	TT_LANDING_BREAKPOINT,	/* a breakpoint stands on it, the module filters its hits */
+};
+
+struct replayer_vcpu {
+	struct tt_session session;
+	struct tt_clock clock;
+};
+
+struct tt_replayer {
+	struct tt_seam seam;
+	struct tt_log *log;
+	struct tt_replayer_options options;
+	const struct tt_pmu *pmu;
+	uint64_t margin;		/* branches */
+	struct tt_event next;
+	bool have_next;
+	struct tt_event last;		/* the last event that matched; kind 0 before the first */
+	uint64_t event;			/* number of next */
+	enum tt_landing landing;
+	bool breakpoints_armed;
+	bool goal_alarm;		/* the instruction alarm is set */
+	bool stepping;			/* close to the goal: one instruction at a time */
+	bool stepped;			/* stepped_to is valid */
+	uint64_t stepped_to;		/* the instruction number at which goal_reached() was last called */
+	int injected;			/* vector that the next VM entry delivers, or -1 */
+	struct ttvm_page *page;		/* for tt_replayer_progress(); NULL before and after the run */
+	enum tt_outcome outcome;
+	struct tt_run_counts counts;
+	struct tt_digests digests;
+	bool have_digests;
+	bool digests_compared;
+	char report[4096];
+};
+
+/* replayer.c */
+int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m);
+int tt_replayer_apply(struct tt_replayer *rep, struct tt_vcpu *vcpu);
+int tt_replayer_stop(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_outcome outcome);
+
+/* landing.c: arm what is needed to stop at the next place of interest; see why KVM_RUN was left. 0 or -errno. */
+int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu);
+int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_interruption why);
+
+/*
+ * report.c: the first difference, or the position that was passed. Ends the machine with that outcome and fills
+ * rep->report; returns 0, for `return tt_report(...)`.
+ */
+__attribute__((format(printf, 4, 5))) int tt_report(struct tt_replayer *rep, struct tt_vcpu *vcpu,
+						     enum tt_outcome outcome, const char *format,
+						     ...);
+#define tt_report_divergence(rep, vcpu, ...) \
+	tt_report(rep, vcpu, TT_OUTCOME_DIVERGED, __VA_ARGS__)
+
+#endif /* TTVM_REPLAY_REPLAYER_H */

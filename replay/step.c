@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * step.c - where one more instruction can lead, so that breakpoints can stop the vCPU there.
+ *
+ * The instruction is decoded (Zydis), its successors computed from registers and memory: the next instruction, a branch's
+ * target, and, because it may fault, the handlers of the exceptions that are likely. There are four breakpoints; an
+ * exception whose handler got none lets the vCPU run on, which the caller notices by the instruction count.
+ */
+#include <string.h>
+#include <sys/ioctl.h>
+#include <Zydis/Zydis.h>
+
+#include "internal.h"
+
+#define EFER_LMA (1ull << 10)
+#define MSR_LSTAR 0xc0000082
+#define MSR_SYSENTER_EIP 0x176
+
+enum { VECTOR_DE = 0, VECTOR_BP = 3, VECTOR_UD = 6, VECTOR_NM = 7, VECTOR_GP = 13, VECTOR_PF = 14 };
+
+struct step {
+	struct tt_vcpu *vcpu;
+	const struct kvm_regs *regs;
+	struct kvm_sregs sregs;
+	uint64_t *address;
+	int count;
+};
+
+static void add(struct step *s, uint64_t address)
+{
+	int i;
+
+	for (i = 0; i < s->count; i++)
+		if (s->address[i] == address)
+			return;
+	if (s->count < TT_MAX_BREAKPOINTS)
+		s->address[s->count++] = address;
+}
+
+static bool read_word(struct step *s, uint64_t address, unsigned int size, uint64_t *value)
+{
+	*value = 0;
+	return tt_vcpu_read_virtual(s->vcpu, &s->sregs, address, value, size, false) == size;
+}
+
+/* The entry of a vector's handler (AMD APM vol. 2, section 8.9); nothing when there is none yet. */
+static void add_handler(struct step *s, unsigned int vector)
+{
+	bool lma = s->sregs.efer & EFER_LMA;
+	unsigned int size = lma ? 16 : 8;
+	uint64_t low, high = 0, table = s->sregs.idt.base + vector * size;
+
+	if (s->sregs.idt.limit < vector * size + size - 1 || !read_word(s, table, 8, &low))
+		return;
+	if (lma && !read_word(s, table + 8, 4, &high))
+		return;
+	if (!(low & (1ull << 47))) /* present */
+		return;
+	add(s, (low & 0xffff) | ((low >> 32) & 0xffff0000) | (high << 32));
+}
+
+static uint64_t read_msr(struct step *s, uint32_t index)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry.index = index };
+
+	ioctl(s->vcpu->fd, KVM_GET_MSRS, &msr);
+	return msr.entry.data;
+}
+
+static void fill_context(const struct step *s, ZydisRegisterContext *context)
+{
+	const struct kvm_regs *r = s->regs;
+	const uint64_t gpr[16] = { r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
+				   r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15 };
+	static const ZydisRegister first[3] = { ZYDIS_REGISTER_RAX, ZYDIS_REGISTER_EAX,
+						ZYDIS_REGISTER_AX };
+	int i;
+
+	memset(context, 0, sizeof(*context));
+	for (i = 0; i < 16; i++) {
+		context->values[first[0] + i] = gpr[i];
+		context->values[first[1] + i] = (uint32_t)gpr[i];
+		context->values[first[2] + i] = (uint16_t)gpr[i];
+	}
+	context->values[ZYDIS_REGISTER_RIP] = r->rip;
+	context->values[ZYDIS_REGISTER_EIP] = (uint32_t)r->rip;
+}
+
+static uint64_t segment_base(const struct step *s, ZydisRegister segment)
+{
+	if (segment == ZYDIS_REGISTER_FS)
+		return s->sregs.fs.base;
+	if (segment == ZYDIS_REGISTER_GS)
+		return s->sregs.gs.base;
+	if (s->sregs.cs.l)
+		return 0;
+	switch (segment) {
+	case ZYDIS_REGISTER_CS:
+		return s->sregs.cs.base;
+	case ZYDIS_REGISTER_SS:
+		return s->sregs.ss.base;
+	case ZYDIS_REGISTER_ES:
+		return s->sregs.es.base;
+	default:
+		return s->sregs.ds.base;
+	}
+}
+
+/* Target of a jump or call through its first operand. */
+static bool branch_target(struct step *s, const ZydisDecodedInstruction *insn,
+			  const ZydisDecodedOperand *op, uint64_t *target)
+{
+	ZydisRegisterContext context;
+	uint64_t address;
+
+	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
+		return op->imm.is_relative &&
+		       ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(insn, op, s->regs->rip, target));
+	fill_context(s, &context);
+	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
+		*target = context.values[op->reg.value];
+		return true;
+	}
+	if (op->type != ZYDIS_OPERAND_TYPE_MEMORY ||
+	    !ZYAN_SUCCESS(ZydisCalcAbsoluteAddressEx(insn, op, s->regs->rip, &context, &address)))
+		return false;
+	address += segment_base(s, op->mem.segment);
+	return read_word(s, address, op->size / 8 < 8 ? op->size / 8 : 8, target);
+}
+
+static void add_stack_return(struct step *s, unsigned int size)
+{
+	uint64_t target, stack = s->regs->rsp + (s->sregs.cs.l ? 0 : s->sregs.ss.base);
+
+	if (read_word(s, stack, size, &target))
+		add(s, target);
+}
+
+/* Successors of an instruction that always leaves the straight line. False: it is none of those. */
+static bool add_unconditional(struct step *s, const ZydisDecodedInstruction *insn,
+			      const ZydisDecodedOperand *ops)
+{
+	unsigned int width = insn->operand_width / 8;
+	uint64_t target;
+
+	switch (insn->mnemonic) {
+	case ZYDIS_MNEMONIC_JMP:
+	case ZYDIS_MNEMONIC_CALL:
+		if (branch_target(s, insn, &ops[0], &target))
+			add(s, target);
+		return true;
+	case ZYDIS_MNEMONIC_RET:
+		add_stack_return(s, width);
+		return true;
+	case ZYDIS_MNEMONIC_IRET:
+	case ZYDIS_MNEMONIC_IRETD:
+	case ZYDIS_MNEMONIC_IRETQ:
+		add_stack_return(s, width);
+		return true;
+	case ZYDIS_MNEMONIC_SYSCALL:
+		add(s, read_msr(s, MSR_LSTAR));
+		return true;
+	case ZYDIS_MNEMONIC_SYSENTER:
+		add(s, read_msr(s, MSR_SYSENTER_EIP));
+		return true;
+	case ZYDIS_MNEMONIC_SYSRET:
+		add(s, s->regs->rcx);
+		return true;
+	case ZYDIS_MNEMONIC_SYSEXIT:
+		add(s, s->regs->rdx);
+		return true;
+	case ZYDIS_MNEMONIC_INT:
+		add_handler(s, ops[0].imm.value.u & 0xff);
+		return true;
+	case ZYDIS_MNEMONIC_INT3:
+		add_handler(s, VECTOR_BP);
+		return true;
+	case ZYDIS_MNEMONIC_UD0:
+	case ZYDIS_MNEMONIC_UD1:
+	case ZYDIS_MNEMONIC_UD2:
+		add_handler(s, VECTOR_UD);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool loads_ss(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
+{
+	return (insn->mnemonic == ZYDIS_MNEMONIC_MOV || insn->mnemonic == ZYDIS_MNEMONIC_POP) &&
+	       ops[0].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+	       ops[0].reg.value == ZYDIS_REGISTER_SS;
+}
+
+static void add_successors(struct step *s, const ZydisDecoder *decoder, uint64_t rip, bool shadowed)
+{
+	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
+	ZydisDecodedInstruction insn;
+	uint8_t code[ZYDIS_MAX_INSTRUCTION_LENGTH];
+	uint64_t base = s->sregs.cs.l ? 0 : s->sregs.cs.base, target;
+	size_t len = tt_vcpu_read_virtual(s->vcpu, &s->sregs, base + rip, code, sizeof(code), false);
+
+	if (!len || !ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder, code, len, &insn, ops))) {
+		/* The fetch will fault, or the instruction is undefined. */
+		add_handler(s, VECTOR_PF);
+		add_handler(s, VECTOR_UD);
+		add_handler(s, VECTOR_GP);
+		return;
+	}
+	if (!add_unconditional(s, &insn, ops)) {
+		add(s, rip + insn.length);
+		if (insn.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE &&
+		    branch_target(s, &insn, &ops[0], &target))
+			add(s, target);
+		/* Debug exceptions are held off for one instruction after a load of SS. */
+		if (loads_ss(&insn, ops) && !shadowed)
+			add_successors(s, decoder, rip + insn.length, true);
+	}
+	add_handler(s, VECTOR_PF);
+	if (insn.mnemonic == ZYDIS_MNEMONIC_DIV || insn.mnemonic == ZYDIS_MNEMONIC_IDIV)
+		add_handler(s, VECTOR_DE);
+	else if (insn.meta.isa_set == ZYDIS_ISA_SET_X87 || insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+		add_handler(s, VECTOR_NM);
+	add_handler(s, VECTOR_GP);
+	add_handler(s, VECTOR_UD);
+}
+
+static int begin(struct step *s, struct tt_vcpu *vcpu, uint64_t *address, struct tt_error *err)
+{
+	memset(s, 0, sizeof(*s));
+	s->vcpu = vcpu;
+	s->regs = &tt_vcpu_sync_regs(vcpu)->regs;
+	s->address = address;
+	if (ioctl(vcpu->fd, KVM_GET_SREGS, &s->sregs) < 0)
+		return tt_fail(err, -errno, "KVM_GET_SREGS: %s", strerror(errno));
+	return 0;
+}
+
+int tt_step_targets(struct tt_vcpu *vcpu, uint64_t *address, struct tt_error *err)
+{
+	ZydisDecoder decoder;
+	struct step s;
+	int ret = begin(&s, vcpu, address, err);
+
+	if (ret)
+		return ret;
+	if (s.sregs.cs.l)
+		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	else if (s.sregs.cs.db)
+		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+	else
+		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
+	add_successors(&s, &decoder, s.regs->rip, false);
+	return s.count ? s.count :
+			 tt_fail(err, -EFAULT, "cannot tell where the instruction at rip %llx leads",
+				 (unsigned long long)s.regs->rip);
+}
+
+int tt_step_vector(struct tt_vcpu *vcpu, unsigned int vector, uint64_t *address,
+		   struct tt_error *err)
+{
+	struct step s;
+	int ret = begin(&s, vcpu, address, err);
+
+	if (ret)
+		return ret;
+	add_handler(&s, vector);
+	return s.count ? s.count :
+			 tt_fail(err, -EFAULT, "interrupt %u has no handler in the guest", vector);
+}
