@@ -17,6 +17,7 @@
 
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -57,12 +58,12 @@ struct tt_seam_ops {
 	uint64_t (*guest_tsc)(struct tt_seam *self, struct tt_vcpu *vcpu);
 	/* Before each KVM_RUN. */
 	int (*before_run)(struct tt_seam *self, struct tt_vcpu *vcpu);
-	/* A deterministic exit was dispatched to its device and its instruction completed ("settled"). The seam brings
-	 * time forward, runs due timers, delivers inputs, injects: usually by tt_vcpu_sync(). */
+	/* A deterministic exit was dispatched to its device; vcpu->exits counts it. Its instruction may be half done (see
+	 * tt_vcpu_settle()). The seam brings time forward, delivers inputs, and calls tt_vcpu_sync(). */
 	int (*after_exit)(struct tt_seam *self, struct tt_vcpu *vcpu);
 	/* KVM_RUN returned for a reason that is not the guest's doing. */
 	int (*interrupted)(struct tt_seam *self, struct tt_vcpu *vcpu, enum tt_interruption why);
-	/* The vCPU has halted and nothing is pending: returns when something has happened. */
+	/* The vCPU has halted and nothing is pending: returns when something may have happened. */
 	int (*wait)(struct tt_seam *self, struct tt_vcpu *vcpu);
 	/* The machine has ended or the vCPU was asked to stop: last call for this vCPU, on its thread. */
 	void (*vcpu_end)(struct tt_seam *self, struct tt_vcpu *vcpu);
@@ -80,8 +81,7 @@ struct tt_seam *tt_live_create(struct tt_error *err);
 #define TT_RAM_BELOW_4G 0xC0000000ull	/* RAM ends here at the latest below 4 GiB; the rest starts at 4 GiB */
 
 struct tt_memory {
-	uint8_t *hva;		/* one mapping of all RAM (a memfd), in gpa order without the hole */
-	int fd;
+	uint8_t *hva;		/* one mapping of all RAM, in gpa order without the hole */
 	uint64_t size;		/* bytes, multiple of 4096 */
 	uint64_t low_size;	/* bytes below the hole */
 };
@@ -182,6 +182,10 @@ void tt_input_register(struct tt_machine *m, enum tt_input_id id, const struct t
 int tt_input_post(struct tt_machine *m, enum tt_input_id id, const void *data, size_t len);
 /* For seams: take up to max queued bytes for a device that has room; returns their number. */
 size_t tt_input_take(struct tt_machine *m, enum tt_input_id id, void *data, size_t max);
+/* For seams: true when tt_input_take() of some input would give something. Cheap, any thread. */
+bool tt_input_ready(struct tt_machine *m);
+/* For seams, vCPU thread: hand bytes to the device (taken now, or read from a log). -EINVAL: no such device, or no room. */
+int tt_input_deliver(struct tt_machine *m, enum tt_input_id id, const void *data, size_t len);
 
 /* ------------------------------------------------------------------ the devices of the PC */
 
@@ -253,9 +257,11 @@ struct tt_vcpu {
 	struct kvm_run *run;
 	size_t run_size;
 	pthread_t thread;
+	bool running;		/* its thread can be kicked */
 	bool halted;		/* after HLT, until an interrupt is injected */
-	bool guest_debug_armed;	/* KVM_SET_GUEST_DEBUG is active */
-	uint64_t exits;		/* deterministic exits completed */
+	uint8_t cr8;		/* what run->cr8 was last known to be */
+	uint64_t exits;		/* deterministic exits so far */
+	bool unsettled;		/* the instruction of the last exit is completed by the next KVM_RUN only */
 	void *seam_data;	/* the seam's own */
 	void *lapic;		/* the interrupt controller's own */
 };
@@ -289,9 +295,12 @@ struct tt_machine {
 	uint64_t entry_rip;		/* where vCPU 0 starts */
 	enum tt_end end;
 	int end_status;
+	volatile sig_atomic_t stop_requested;
 	struct tt_error error;
 };
 
+/* /dev/kvm with all that a machine needs; the file descriptor or -errno. */
+int tt_kvm_open(struct tt_error *err);
 /* KVM, memory, devices, vCPUs; boot files loaded. seam is borrowed. */
 int tt_machine_create(struct tt_machine *m, const struct tt_machine_config *config,
 		      struct tt_seam *seam, struct tt_error *err);
@@ -300,15 +309,45 @@ void tt_machine_destroy(struct tt_machine *m);
 int tt_machine_run(struct tt_machine *m);
 /* From the vCPU threads (devices): the machine ends after the current exit is complete. */
 void tt_machine_end(struct tt_machine *m, enum tt_end end, int status);
-/* Any thread, and signal handlers: stop all vCPUs at the next opportunity with TT_END_REQUEST. */
+/* Any thread: ask all vCPUs to stop soon. The seam ends the machine, with TT_END_REQUEST, where it sees fit. */
 void tt_machine_request_stop(struct tt_machine *m);
 /* 64-bit digest of all device state, interrupt controllers included. */
 uint64_t tt_machine_device_digest(const struct tt_machine *m);
 
 /* Any thread: make the vCPU leave KVM_RUN or wait() soon. */
 void tt_vcpu_kick(struct tt_vcpu *vcpu);
-/* Complete a half-done instruction (PIO, MMIO, MSR exits) without running the guest. */
+/* The signal that kicks a vCPU thread; its handler makes the next or current KVM_RUN return at once. */
+#define TT_KICK_SIGNAL SIGRTMIN
+
+/*
+ * The host's clock for seams that follow real time: an alarm that kicks one vCPU thread at a host TSC value. Created on that
+ * thread; setting it to a later time than it is set to already costs nothing until it rings.
+ */
+struct tt_host_timer {
+	timer_t id;
+	uint64_t tsc_hz;
+	uint64_t armed;	/* host TSC at which it rings, TT_TIME_NEVER when off */
+};
+
+int tt_host_timer_create(struct tt_host_timer *timer, uint64_t tsc_hz);
+void tt_host_timer_destroy(struct tt_host_timer *timer);
+/* Ring at host TSC value `when` at the latest; it may ring earlier (the caller looks again). */
+void tt_host_timer_set(struct tt_host_timer *timer, uint64_t when);
+/* Sleep on the vCPU thread until host TSC value `when` or a kick, whichever is first. */
+void tt_host_sleep_until(struct tt_vcpu *vcpu, uint64_t tsc_hz, uint64_t when);
+
+/* Complete a half-done instruction (PIO, MMIO, MSR exits) without running the guest: then registers are those of the next
+ * instruction. 0 or -errno. */
 int tt_vcpu_settle(struct tt_vcpu *vcpu);
+/*
+ * Guest-virtual reads by walking the guest's own page tables (KVM_TRANSLATE fails for user pages under SMAP). Returns the
+ * number of bytes read, which is less than len when a page is not present. accessed_only: also stop at a page whose
+ * accessed bits are not all set yet.
+ */
+size_t tt_vcpu_read_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address,
+			    void *data, size_t len, bool accessed_only);
+/* 64-bit digest of the architectural registers (general, segment, control, MSR, FPU/SSE, debug). Settled vCPU. */
+int tt_vcpu_register_digest(struct tt_vcpu *vcpu, uint64_t *digest);
 /*
  * What happens at every point where the outside may act, the same in all seams: run the timers that are due at now, then
  * inject the pending interrupt if the vCPU can take it. 0 or -errno. *vector is the injected vector or -1; *blocked says

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * internal.h - what the files of vmm/ share among themselves; nobody else includes it.
+ */
+#ifndef TTVM_VMM_INTERNAL_H
+#define TTVM_VMM_INTERNAL_H
+
+#include "vmm.h"
+
+/* vcpu.c */
+int tt_vcpu_create(struct tt_machine *m, unsigned int index, struct tt_error *err);
+void tt_vcpu_destroy(struct tt_vcpu *vcpu);
+int tt_vcpu_start(struct tt_vcpu *vcpu);
+
+/* bus.c, timer.c, input.c: free what hangs off the machine; fine when nothing was ever added */
+void tt_bus_destroy(struct tt_machine *m);
+void tt_timers_destroy(struct tt_machine *m);
+void tt_inputs_destroy(struct tt_machine *m);
+
+#endif /* TTVM_VMM_INTERNAL_H */

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * machine.c - putting the machine together in order, running it, taking it apart.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "vmm.h"
+#include "internal.h"
+
+/* Three pages that Intel's real mode needs; in the hole below 4 GiB, away from all devices. */
+#define TSS_ADDRESS 0xfffbd000ul
+#define IDENTITY_MAP_ADDRESS 0xfffbc000ull
+
+static const struct {
+	int cap;
+	const char *name;
+} required_caps[] = {
+	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	{ KVM_CAP_SYNC_REGS, "KVM_CAP_SYNC_REGS" },
+	{ KVM_CAP_X86_USER_SPACE_MSR, "KVM_CAP_X86_USER_SPACE_MSR" },
+	{ KVM_CAP_X86_MSR_FILTER, "KVM_CAP_X86_MSR_FILTER" },
+};
+
+int tt_kvm_open(struct tt_error *err)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), version;
+	size_t i;
+
+	if (fd < 0)
+		return tt_fail(err, -errno, "/dev/kvm: %s; is a KVM module loaded, and are you in the kvm "
+			       "group? `ttvm doctor` says more", strerror(errno));
+	version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version != KVM_API_VERSION) {
+		close(fd);
+		return tt_fail(err, -ENOTSUP, "/dev/kvm: KVM API version %d, expected %d", version,
+			       KVM_API_VERSION);
+	}
+	for (i = 0; i < sizeof(required_caps) / sizeof(required_caps[0]); i++) {
+		if (ioctl(fd, KVM_CHECK_EXTENSION, required_caps[i].cap) <= 0) {
+			close(fd);
+			return tt_fail(err, -ENOTSUP, "/dev/kvm: this KVM lacks %s; Linux 5.10 or newer "
+				       "with hardware virtualization has it", required_caps[i].name);
+		}
+	}
+	return fd;
+}
+
+static int set_memory_slot(struct tt_machine *m, uint32_t slot, uint64_t gpa, uint64_t size, void *hva,
+			   struct tt_error *err)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t)hva,
+	};
+
+	if (size && ioctl(m->vm_fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+		return tt_fail(err, -errno, "KVM refuses %llu MiB of guest memory: %s",
+			       (unsigned long long)(size >> 20), strerror(errno));
+	return 0;
+}
+
+static int create_vm(struct tt_machine *m, struct tt_error *err)
+{
+	struct tt_memory *mem = &m->memory;
+	uint64_t identity = IDENTITY_MAP_ADDRESS;
+	int ret;
+
+	m->kvm_fd = tt_kvm_open(err);
+	if (m->kvm_fd < 0)
+		return m->kvm_fd;
+	m->vm_fd = ioctl(m->kvm_fd, KVM_CREATE_VM, 0);
+	if (m->vm_fd < 0)
+		return tt_fail(err, -errno, "KVM_CREATE_VM: %s", strerror(errno));
+	if (ioctl(m->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
+	    ioctl(m->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
+		return tt_fail(err, -errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
+	ret = tt_memory_create(mem, m->config.memory_size, err);
+	if (ret)
+		return ret;
+	ret = set_memory_slot(m, 0, 0, mem->low_size, mem->hva, err);
+	if (!ret)
+		ret = set_memory_slot(m, 1, 1ull << 32, mem->size - mem->low_size,
+				      mem->hva + mem->low_size, err);
+	if (!ret)
+		ret = tt_msr_filter_install(m->vm_fd, err);
+	return ret;
+}
+
+int tt_machine_create(struct tt_machine *m, const struct tt_machine_config *config,
+		      struct tt_seam *seam, struct tt_error *err)
+{
+	pthread_mutexattr_t attr;
+	unsigned int i;
+	int ret;
+
+	memset(m, 0, sizeof(*m));
+	m->kvm_fd = m->vm_fd = -1;
+	m->config = *config;
+	m->seam = seam;
+	pthread_mutexattr_init(&attr);
+	pthread_mutex_init(&m->device_lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+
+	ret = create_vm(m, err);
+	if (ret)
+		goto err_destroy;
+	m->vcpus = calloc(config->num_vcpus, sizeof(*m->vcpus));
+	if (!m->vcpus) {
+		ret = tt_fail(err, -ENOMEM, "out of memory");
+		goto err_destroy;
+	}
+	for (i = 0; i < config->num_vcpus; i++) {
+		ret = tt_vcpu_create(m, i, err);
+		if (ret)
+			goto err_destroy;
+	}
+	ret = tt_irqchip_create(m, err);
+	if (ret)
+		goto err_destroy;
+	ret = tt_devices_create(m, err);
+	if (ret)
+		goto err_destroy;
+	ret = tt_boot_load(m, err);
+	if (ret)
+		goto err_destroy;
+	return 0;
+
+err_destroy:
+	tt_machine_destroy(m);
+	return ret;
+}
+
+void tt_machine_destroy(struct tt_machine *m)
+{
+	unsigned int i;
+
+	for (i = 0; m->vcpus && i < m->config.num_vcpus; i++)
+		tt_vcpu_destroy(&m->vcpus[i]);
+	free(m->vcpus);
+	m->vcpus = NULL;
+	while (m->devices) {
+		struct tt_device *dev = m->devices;
+
+		m->devices = dev->next;
+		if (dev->destroy)
+			dev->destroy(dev);
+	}
+	tt_bus_destroy(m);
+	tt_timers_destroy(m);
+	tt_inputs_destroy(m);
+	if (m->vm_fd >= 0)
+		close(m->vm_fd);
+	if (m->kvm_fd >= 0)
+		close(m->kvm_fd);
+	m->vm_fd = m->kvm_fd = -1;
+	tt_memory_destroy(&m->memory);
+	pthread_mutex_destroy(&m->device_lock);
+}
+
+int tt_machine_run(struct tt_machine *m)
+{
+	unsigned int i, started;
+	int ret = 0;
+
+	for (started = 0; started < m->config.num_vcpus; started++) {
+		ret = tt_vcpu_start(&m->vcpus[started]);
+		if (ret) {
+			tt_machine_end(m, TT_END_ERROR, 0);
+			tt_fail(&m->error, ret, "cannot start a vCPU thread: %s", strerror(-ret));
+			break;
+		}
+	}
+	for (i = 0; i < started; i++)
+		pthread_join(m->vcpus[i].thread, NULL);
+	return m->end == TT_END_ERROR ? m->error.code : ret;
+}
+
+void tt_machine_end(struct tt_machine *m, enum tt_end end, int status)
+{
+	if (m->end != TT_END_NONE)
+		return;
+	m->end_status = status;
+	m->end = end;
+}
+
+void tt_machine_request_stop(struct tt_machine *m)
+{
+	unsigned int i;
+
+	m->stop_requested = 1;
+	for (i = 0; i < m->config.num_vcpus; i++)
+		tt_vcpu_kick(&m->vcpus[i]);
+}
+
+void tt_device_add(struct tt_machine *m, struct tt_device *dev)
+{
+	struct tt_device **tail = &m->devices;
+
+	while (*tail)
+		tail = &(*tail)->next;
+	dev->next = NULL;
+	*tail = dev;
+}
+
+uint64_t tt_machine_device_digest(const struct tt_machine *m)
+{
+	XXH3_state_t *xxh = XXH3_createState();
+	const struct tt_device *dev;
+	uint64_t digest;
+
+	if (!xxh)
+		abort();
+	XXH3_64bits_reset(xxh);
+	for (dev = m->devices; dev; dev = dev->next)
+		XXH3_64bits_update(xxh, dev->state, dev->state_size);
+	digest = XXH3_64bits_digest(xxh);
+	XXH3_freeState(xxh);
+	return digest;
+}
+
+uint64_t tt_machine_now(struct tt_machine *m)
+{
+	struct tt_vcpu *vcpu = m->current ? m->current : &m->vcpus[0];
+
+	return m->seam->ops->now(m->seam, vcpu);
+}
+
+uint64_t tt_ticks_from_ns(const struct tt_machine *m, uint64_t ns)
+{
+	return (unsigned __int128)ns * m->config.tsc_hz / 1000000000u;
+}
+
+uint64_t tt_ticks_to_ns(const struct tt_machine *m, uint64_t ticks)
+{
+	return (unsigned __int128)ticks * 1000000000u / m->config.tsc_hz;
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * memory.c - guest RAM: the one allocator, and the only way from a guest-physical address to a pointer.
+ *
+ * RAM is one anonymous mapping. Below TT_RAM_BELOW_4G it appears at the same guest-physical address; what is more is
+ * placed at 4 GiB, so that the PCI hole and the interrupt controllers stay free.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "vmm.h"
+
+#define PAGE_SIZE 4096ull
+#define ALIGN_2M (2ull << 20)
+#define FOUR_GIB (1ull << 32)
+
+/* /proc/self/pagemap: one 64-bit entry per page (Documentation/admin-guide/mm/pagemap.rst) */
+#define PAGEMAP_PRESENT_OR_SWAPPED (3ull << 62)
+#define PAGEMAP_BATCH 4096
+
+int tt_memory_create(struct tt_memory *mem, uint64_t size, struct tt_error *err)
+{
+	uint8_t *hva;
+	uint64_t slack;
+
+	if (!size || size % PAGE_SIZE)
+		return tt_fail(err, -EINVAL, "memory size %llu is not a multiple of 4096 bytes",
+			       (unsigned long long)size);
+	/* Aligned to 2 MiB, so that host huge pages can back the nested page table. */
+	hva = mmap(NULL, size + ALIGN_2M, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (hva == MAP_FAILED)
+		return tt_fail(err, -errno, "cannot map %llu MiB for the guest's memory: %s",
+			       (unsigned long long)(size >> 20), strerror(errno));
+	slack = -(uintptr_t)hva & (ALIGN_2M - 1);
+	if (slack)
+		munmap(hva, slack);
+	if (ALIGN_2M - slack)
+		munmap(hva + slack + size, ALIGN_2M - slack);
+	mem->hva = hva + slack;
+	mem->size = size;
+	mem->low_size = size < TT_RAM_BELOW_4G ? size : TT_RAM_BELOW_4G;
+	madvise(mem->hva, size, MADV_HUGEPAGE);
+	madvise(mem->hva, size, MADV_DONTFORK);
+	return 0;
+}
+
+void tt_memory_destroy(struct tt_memory *mem)
+{
+	if (mem->hva)
+		munmap(mem->hva, mem->size);
+	mem->hva = NULL;
+}
+
+void *tt_memory_at(const struct tt_memory *mem, uint64_t gpa, uint64_t len)
+{
+	uint64_t high_size = mem->size - mem->low_size;
+
+	if (gpa < mem->low_size)
+		return len <= mem->low_size - gpa ? mem->hva + gpa : NULL;
+	if (gpa < FOUR_GIB || gpa - FOUR_GIB >= high_size)
+		return NULL;
+	gpa -= FOUR_GIB;
+	return len <= high_size - gpa ? mem->hva + mem->low_size + gpa : NULL;
+}
+
+/* Pages that were never touched read as zero: pagemap tells them apart without touching them. */
+uint64_t tt_memory_digest(const struct tt_memory *mem)
+{
+	static const uint8_t zero[PAGE_SIZE];
+	uint64_t pages = mem->size / PAGE_SIZE, page, digest;
+	uint64_t *map = malloc(PAGEMAP_BATCH * sizeof(*map));
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	XXH3_state_t *xxh = XXH3_createState();
+
+	if (!xxh)
+		abort();
+	XXH3_64bits_reset(xxh);
+	for (page = 0; page < pages; page += PAGEMAP_BATCH) {
+		uint64_t n = pages - page < PAGEMAP_BATCH ? pages - page : PAGEMAP_BATCH, i;
+		bool known = map && fd >= 0 &&
+			     pread(fd, map, n * sizeof(*map),
+				   (off_t)(((uintptr_t)mem->hva / PAGE_SIZE + page) * sizeof(*map))) ==
+				     (ssize_t)(n * sizeof(*map));
+
+		for (i = 0; i < n; i++) {
+			const uint8_t *data = mem->hva + (page + i) * PAGE_SIZE;
+			uint64_t number = page + i;
+
+			if (known && !(map[i] & PAGEMAP_PRESENT_OR_SWAPPED))
+				continue;
+			if (!memcmp(data, zero, PAGE_SIZE))
+				continue;
+			XXH3_64bits_update(xxh, &number, sizeof(number));
+			XXH3_64bits_update(xxh, data, PAGE_SIZE);
+		}
+	}
+	digest = XXH3_64bits_digest(xxh);
+	XXH3_freeState(xxh);
+	free(map);
+	if (fd >= 0)
+		close(fd);
+	return digest;
+}
