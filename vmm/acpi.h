@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * acpi.h - what the ACPI tables promise and the ACPI hardware keeps.
+ */
+#ifndef TTVM_ACPI_H
+#define TTVM_ACPI_H
+
+#define TT_ACPI_S5 5		/* SLP_TYP of power-off */
+#define TT_ACPI_PORTS_SIZE 16	/* from TT_PORT_ACPI_PM1_EVENT */
+
+#endif /* TTVM_ACPI_H */
