@@ -247,6 +247,15 @@ int tt_cpuid_create(int kvm_fd, const char *model, uint64_t tsc_hz, struct kvm_c
 		    struct tt_error *err);
 /* Can this host run a guest with that table? -EOPNOTSUPP and a message naming the first missing feature when not. */
 int tt_cpuid_check(int kvm_fd, const struct kvm_cpuid2 *cpuid, struct tt_error *err);
+/* Register eax..edx (0..3) of a leaf of a table, 0 when it is absent. */
+uint32_t tt_cpuid_get(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index,
+		      unsigned int reg);
+
+/* Every MSR but the few that are plain CPU state (SYSENTER, STAR, FS base, PAT, MTRR...) comes to userspace. */
+int tt_msr_filter_install(int vm_fd, struct tt_error *err);
+/* Answer such an access. 0, or -EINVAL: inject #GP. With the device lock held, vcpu is the current one. */
+int tt_msr_read(struct tt_vcpu *vcpu, uint32_t index, uint64_t *value);
+int tt_msr_write(struct tt_vcpu *vcpu, uint32_t index, uint64_t value);
 
 /* ------------------------------------------------------------------ vCPU and machine */
 
@@ -301,6 +310,8 @@ struct tt_machine {
 
 /* /dev/kvm with all that a machine needs; the file descriptor or -errno. */
 int tt_kvm_open(struct tt_error *err);
+/* The host's TSC frequency, as KVM knows it. */
+int tt_host_tsc_hz(int kvm_fd, uint64_t *hz, struct tt_error *err);
 /* KVM, memory, devices, vCPUs; boot files loaded. seam is borrowed. */
 int tt_machine_create(struct tt_machine *m, const struct tt_machine_config *config,
 		      struct tt_seam *seam, struct tt_error *err);
