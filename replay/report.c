@@ -44,7 +44,7 @@ void tt_disassemble(struct tt_vcpu *vcpu, uint64_t rip, unsigned int count, char
 		    !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, len, &insn, ops)) ||
 		    !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(
 			    &formatter, &insn, ops, insn.operand_count_visible, line, sizeof(line),
-			    rip)))
+			    rip, NULL)))
 			return;
 		used = snprintf(text, size, "  %s %016llx  %s\n", i ? "  " : "=>",
 				(unsigned long long)rip, line);

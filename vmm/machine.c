@@ -51,6 +51,24 @@ int tt_kvm_open(struct tt_error *err)
 	return fd;
 }
 
+int tt_host_tsc_hz(int kvm_fd, uint64_t *hz, struct tt_error *err)
+{
+	int vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, 0), vcpu_fd, khz = -1;
+
+	if (vm_fd < 0)
+		return tt_fail(err, -errno, "KVM_CREATE_VM: %s", strerror(errno));
+	vcpu_fd = ioctl(vm_fd, KVM_CREATE_VCPU, 0);
+	if (vcpu_fd >= 0) {
+		khz = ioctl(vcpu_fd, KVM_GET_TSC_KHZ, 0);
+		close(vcpu_fd);
+	}
+	close(vm_fd);
+	if (khz <= 0)
+		return tt_fail(err, -EIO, "KVM does not know the TSC's frequency");
+	*hz = khz * 1000ull;
+	return 0;
+}
+
 static int set_memory_slot(struct tt_machine *m, uint32_t slot, uint64_t gpa, uint64_t size, void *hva,
 			   struct tt_error *err)
 {

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# ttvm: `make` builds everything under build/ without root. The two commands to know:
+#   make demo     install what is needed, build, record and replay a real Linux guest
+#   make check    all tests; ends with "N passed, N failed, N skipped"
+# Others: make lab (the test machine alone), bench, lint, install DESTDIR= PREFIX=, clean.
+
+VERSION := 0.1.0
+BUILD := build
+PREFIX ?= /usr/local
+DESTDIR ?=
+KERNELS ?= 6.1 6.12
+
+# make V=1 shows the commands
+Q := $(if $(V),,@)
+CC := gcc
+PKGS := libzstd liburing libxxhash jansson zydis libelf
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DTTVM_VERSION='"$(VERSION)"' -Wall -Wextra -Werror \
+	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -Ivmm -Ireplay $(CFLAGS)
+LIBS = $(shell pkg-config --libs $(PKGS)) -lm -pthread
+
+VMM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vmm/*.c))
+REPLAY_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard replay/*.c))
+TOOLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
+
+.PHONY: all module guests demo check bench lab lint install clean
+all: $(BUILD)/ttvm
+
+$(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# Rebuilt whole, so that the object of a removed file does not linger.
+$(BUILD)/libvmm.a: $(VMM_OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+$(BUILD)/libreplay.a: $(REPLAY_OBJS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+-include $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * ttvm.h - what the subcommands of the ttvm command share. Each subcommand is one file with one function cmd_NAME().
+ */
+#ifndef TTVM_TOOLS_H
+#define TTVM_TOOLS_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "replay.h"
+#include "vmm.h"
+
+/* Exit status, as in ttvm(1). */
+enum {
+	EXIT_OK = 0,
+	EXIT_SETUP = 1,		/* usage or set-up error */
+	EXIT_CRASH = 2,		/* the guest crashed (triple fault) */
+	EXIT_DIVERGED = 3,
+	EXIT_BAD_LOG = 4,	/* damaged or unreadable */
+	EXIT_LOG_ENDED = 5,	/* recording ended early: disk full, I/O error */
+};
+
+int cmd_run(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
+int cmd_verify(int argc, char **argv);
+int cmd_info(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+
+/* ---- message.c: what is said to the user, and how words become numbers ---- */
+
+/* "ttvm: " + text + newline on stderr. */
+__attribute__((format(printf, 1, 2))) void say(const char *format, ...);
+/* The same for an error; returns EXIT_SETUP. */
+int say_error(const struct tt_error *err);
+/* "512M", "2G", "4096K", plain bytes. False when it is not a size. */
+bool parse_size(const char *text, uint64_t *bytes);
+bool parse_number(const char *text, uint64_t *value);
+bool parse_seconds(const char *text, double *seconds);
+/* Seconds on the monotonic clock. */
+double seconds_now(void);
+
+/* ---- file.c: whole files ---- */
+
+/* Map a file read-only. Release with unmap_file(). */
+int map_file(const char *path, struct tt_blob *blob, struct tt_error *err);
+void unmap_file(struct tt_blob *blob);
+
+/* ---- console.c: the guest's serial console on this side ---- */
+
+struct console {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t wake;
+	uint8_t *buffer;
+	size_t used;
+	size_t capacity;
+	uint64_t skip;		/* bytes not to write: they were written before (a replay that starts again) */
+	uint64_t written;	/* bytes that came, skipped ones included */
+	int fd;			/* -1: nowhere */
+	bool close_fd;
+	bool quit;
+	bool started;
+	int error;
+};
+
+/* where: "stdio", "none", or a file's path, which is created or emptied. */
+int console_open(struct console *console, const char *where, struct tt_error *err);
+/* For tt_machine.console_write: any thread; never waits for the reader. */
+void console_write(void *console, const void *data, size_t len);
+/* Write out the rest and stop. Returns the -errno of a failed write, or 0. */
+int console_close(struct console *console);
+
+/* ---- watch.c: signals, time limit, progress, console input, while a machine runs ---- */
+
+struct watch {
+	pthread_t thread;
+	struct tt_machine *machine;
+	double timeout;			/* seconds, 0: none */
+	bool read_input;		/* stdin to TT_INPUT_SERIAL0 */
+	void (*progress)(void *ctx);	/* called about 5 times a second, may be NULL */
+	void *progress_ctx;
+	volatile bool done;
+	volatile sig_atomic_t caught;	/* the signal that asked to stop */
+	bool timed_out;
+};
+
+/* Block the signals that watch_start()'s thread will take; first thing in a subcommand, before any thread. */
+void watch_block_signals(void);
+int watch_start(struct watch *watch, struct tt_error *err);
+void watch_stop(struct watch *watch);
+
+/* ---- registers.c ---- */
+
+/* All registers of a settled vCPU on stdout. */
+int print_registers(struct tt_vcpu *vcpu);
+
+/* ---- stats.c ---- */
+
+/* Counts of a run as one JSON object in a file, for scripts and the benchmark. */
+int write_stats(const char *path, const char *what, double seconds, const struct tt_run_counts *counts,
+		const struct tt_log_stats *log, struct tt_error *err);
+
+#endif /* TTVM_TOOLS_H */
