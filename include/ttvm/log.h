@@ -105,7 +105,7 @@ struct tt_log_stats {
 	uint64_t frames;		/* event frames */
 	uint64_t raw_bytes;		/* of event frames, before compression */
 	uint64_t event_bytes;		/* of event frames in the file, with their headers */
-	uint64_t section_bytes;		/* of the header in the file */
+	uint64_t section_bytes;		/* of the other frames: header and trailer */
 	uint64_t file_bytes;		/* all */
 	uint64_t stalls;		/* how often an append waited for room in its ring */
 	bool io_uring;			/* false: pwrite(), asked for or because the kernel refused io_uring */
