@@ -3,16 +3,12 @@
  * lapic.c - the local APIC of each vCPU: xAPIC registers at 0xfee00000, messages between LAPICs, the timer.
  * Intel SDM volume 3, chapter "Advanced Programmable Interrupt Controller".
  *
- * The APIC timer's input clock is the virtual TSC: one bus tick is one TSC tick, so nothing is ever rounded. (CPUID leaf
- * 0x15 with a 1:1 ratio says the same.)
- *
  * State after reset is what firmware leaves on a PC: LINT0 of vCPU 0 passes the PIC on (virtual wire), LINT1 is NMI. The
  * base address cannot be moved (IA32_APIC_BASE with another address gives #GP) and there is no x2APIC.
  */
 #include <stdlib.h>
 
-#include "devices.h"
-#include "irqchip.h"
+#include "lapic.h"
 
 /* Register numbers: offset / 16. */
 enum {
@@ -36,17 +32,10 @@ enum {
 	REG_TIMER_DIVIDE = 0x3e,
 };
 
-/* Local vector table, in register order from REG_LVT. */
-enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, NR_LVT };
-
-#define LVT_MASKED (1u << 16)
-
 static const uint32_t lvt_writable[NR_LVT] = {
 	[LVT_TIMER] = 0x700ff,	 [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
 	[LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,	[LVT_ERROR] = 0x100ff,
 };
-
-enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 
 #define VERSION (0x14 | (NR_LVT - 1) << 16)
 
@@ -65,41 +54,6 @@ enum { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 #define MSR_IA32_APIC_BASE    0x1b
 #define MSR_IA32_TSC_DEADLINE 0x6e0
 #define APIC_BASE_BSP	      (1ull << 8)
-#define APIC_BASE_ENABLED     (1ull << 11)
-
-struct lapic_state {
-	struct tt_periodic timer; /* deadline in device time; start: when the counter was loaded */
-	uint64_t tsc_deadline;	  /* as the guest wrote it, 0 when not armed */
-	uint64_t base;
-	uint32_t irr[8];
-	uint32_t isr[8];
-	uint32_t tmr[8];
-	uint32_t lvt[NR_LVT];
-	uint32_t id;
-	uint32_t tpr;
-	uint32_t ldr;
-	uint32_t dfr;
-	uint32_t svr;
-	uint32_t esr;		/* as last latched by a write */
-	uint32_t esr_pending;
-	uint32_t icr_low;
-	uint32_t icr_high;
-	uint32_t timer_initial;
-	uint32_t timer_divide;
-	uint32_t lint0;		/* level of the pin */
-};
-
-_Static_assert(sizeof(struct lapic_state) == 5 * 8 + (3 * 8 + NR_LVT + 12) * 4, "digest: no padding");
-
-struct tt_lapic {
-	struct tt_device dev;
-	struct lapic_state state;
-	struct tt_vcpu *vcpu;
-	/* derived from the state */
-	int highest_irr;	/* -1: none */
-	int highest_isr;
-	char name[16];
-};
 
 static int highest_bit(const uint32_t bits[8])
 {
@@ -110,11 +64,6 @@ static int highest_bit(const uint32_t bits[8])
 			return i * 32 + 31 - __builtin_clz(bits[i]);
 	}
 	return -1;
-}
-
-static bool lapic_enabled(const struct tt_lapic *lapic)
-{
-	return lapic->state.base & APIC_BASE_ENABLED;
 }
 
 static const struct tt_cpu_signals *lapic_signals(const struct tt_lapic *lapic)
@@ -135,7 +84,7 @@ static uint8_t lapic_ppr(const struct tt_lapic *lapic)
 int tt_lapic_pending(const struct tt_lapic *lapic)
 {
 	if (lapic->highest_irr < 0 || (lapic->highest_irr & 0xf0) <= (lapic_ppr(lapic) & 0xf0) ||
-	    !lapic_enabled(lapic))
+	    !tt_lapic_enabled(lapic))
 		return -1;
 	return lapic->highest_irr;
 }
@@ -154,7 +103,7 @@ bool tt_lapic_takes_extint(const struct tt_lapic *lapic)
 {
 	uint32_t lint0 = lapic->state.lvt[LVT_LINT0];
 
-	if (!lapic_enabled(lapic))
+	if (!tt_lapic_enabled(lapic))
 		return lapic->vcpu->index == 0;
 	return !(lint0 & LVT_MASKED) && (lint0 >> 8 & 7) == TT_DELIVERY_EXTINT;
 }
@@ -195,12 +144,11 @@ static void lapic_error(struct tt_lapic *lapic, uint32_t bit)
 
 static void lapic_reset_registers(struct tt_lapic *lapic);
 
-/* False when the LAPIC does not take it. */
-static bool lapic_accept(struct tt_lapic *lapic, enum tt_delivery_mode mode, uint8_t vector, bool level)
+bool tt_lapic_accept(struct tt_lapic *lapic, enum tt_delivery_mode mode, uint8_t vector, bool level)
 {
 	const struct tt_cpu_signals *signals = lapic_signals(lapic);
 
-	if (!lapic_enabled(lapic))
+	if (!tt_lapic_enabled(lapic))
 		return false;
 	switch (mode) {
 	case TT_DELIVERY_FIXED:
@@ -254,13 +202,13 @@ bool tt_lapics_deliver(struct tt_machine *m, const struct tt_irq_message *messag
 		if (!lapic_matches(lapic, message))
 			continue;
 		if (message->mode != TT_DELIVERY_LOWEST)
-			taken |= lapic_accept(lapic, message->mode, message->vector, message->level);
-		else if (lapic_enabled(lapic) && (lapic->state.svr & SVR_ENABLED) &&
+			taken |= tt_lapic_accept(lapic, message->mode, message->vector, message->level);
+		else if (tt_lapic_enabled(lapic) && (lapic->state.svr & SVR_ENABLED) &&
 			 (!lowest || lapic_ppr(lapic) < lapic_ppr(lowest)))
 			lowest = lapic;
 	}
 	if (lowest)
-		taken = lapic_accept(lowest, message->mode, message->vector, message->level);
+		taken = tt_lapic_accept(lowest, message->mode, message->vector, message->level);
 	return taken;
 }
 
@@ -275,7 +223,7 @@ void tt_lapics_set_lint0(struct tt_machine *m, bool level)
 
 		lapic->state.lint0 = level;
 		if (rises && !(lvt & LVT_MASKED))
-			lapic_accept(lapic, lvt >> 8 & 7, lvt & 0xff, false);
+			tt_lapic_accept(lapic, lvt >> 8 & 7, lvt & 0xff, false);
 	}
 	/* ExtINT is not latched: tt_irq_pending() looks at the PIC. */
 	if (level && m->current && m->current != &m->vcpus[0])
@@ -322,139 +270,8 @@ static void lapic_send(struct tt_lapic *lapic)
 		bool self = &m->vcpus[i] == lapic->vcpu;
 
 		if (self ? shorthand != 3 : shorthand != 1)
-			lapic_accept(m->vcpus[i].lapic, message.mode, message.vector, false);
+			tt_lapic_accept(m->vcpus[i].lapic, message.mode, message.vector, false);
 	}
-}
-
-/* ------------------------------------------------------------------ the timer */
-
-static unsigned int timer_mode(const struct lapic_state *s)
-{
-	return s->lvt[LVT_TIMER] >> 17 & 3;
-}
-
-/* TSC ticks per count of the timer. */
-static unsigned int timer_divisor(const struct lapic_state *s)
-{
-	unsigned int code = (s->timer_divide & 3) | (s->timer_divide >> 1 & 4);
-
-	return 1u << ((code + 1) & 7);
-}
-
-static uint64_t timer_period(const struct lapic_state *s)
-{
-	return (uint64_t)s->timer_initial * timer_divisor(s);
-}
-
-static void timer_stop(struct lapic_state *s)
-{
-	s->timer = (struct tt_periodic){ .deadline = TT_TIME_NEVER };
-	s->tsc_deadline = 0;
-}
-
-/* Count from initial down, as if loaded at `start`. */
-static void timer_start(struct tt_lapic *lapic, uint64_t start)
-{
-	struct lapic_state *s = &lapic->state;
-
-	if (!s->timer_initial) {
-		timer_stop(s);
-	} else if (timer_mode(s) == TIMER_PERIODIC) {
-		tt_periodic_start(lapic->vcpu->machine, &s->timer, start, timer_period(s), 1);
-	} else {
-		s->timer.start = start;
-		s->timer.ticks = 0;
-		s->timer.deadline = tt_time_add(start, timer_period(s));
-	}
-}
-
-static uint32_t timer_current(struct tt_lapic *lapic)
-{
-	struct lapic_state *s = &lapic->state;
-	uint64_t elapsed, period = timer_period(s);
-
-	if (s->timer.deadline == TT_TIME_NEVER || timer_mode(s) >= TIMER_TSC_DEADLINE)
-		return 0;
-	elapsed = tt_machine_now(lapic->vcpu->machine) - s->timer.start;
-	if (timer_mode(s) == TIMER_PERIODIC)
-		elapsed %= period;
-	else if (elapsed >= period)
-		return 0;
-	return s->timer_initial - elapsed / timer_divisor(s);
-}
-
-static void timer_fire(void *ctx, uint64_t now)
-{
-	struct tt_lapic *lapic = ctx;
-	struct lapic_state *s = &lapic->state;
-
-	if (timer_mode(s) == TIMER_PERIODIC) {
-		tt_periodic_advance(lapic->vcpu->machine, &s->timer, timer_period(s), 1, now);
-	} else {
-		s->timer.deadline = TT_TIME_NEVER;
-		s->tsc_deadline = 0;
-	}
-	if (!(s->lvt[LVT_TIMER] & LVT_MASKED))
-		lapic_accept(lapic, TT_DELIVERY_FIXED, s->lvt[LVT_TIMER] & 0xff, false);
-}
-
-static void timer_write_lvt(struct tt_lapic *lapic, uint32_t value)
-{
-	struct lapic_state *s = &lapic->state;
-	unsigned int before = timer_mode(s), after;
-	uint64_t now, period = timer_period(s);
-	bool running = s->timer.deadline != TT_TIME_NEVER;
-
-	s->lvt[LVT_TIMER] = value;
-	after = timer_mode(s);
-	if (before == after || !running)
-		return;
-	if (before > TIMER_PERIODIC || after > TIMER_PERIODIC) {
-		timer_stop(s);
-		return;
-	}
-	/* One-shot to periodic or back: the counter runs on. */
-	now = tt_machine_now(lapic->vcpu->machine);
-	timer_start(lapic, before == TIMER_PERIODIC ? now - (now - s->timer.start) % period :
-						      s->timer.start);
-}
-
-static void timer_write_divide(struct tt_lapic *lapic, uint32_t value)
-{
-	struct lapic_state *s = &lapic->state;
-	bool running = s->timer.deadline != TT_TIME_NEVER && timer_mode(s) <= TIMER_PERIODIC;
-	uint32_t done = running ? s->timer_initial - timer_current(lapic) : 0;
-
-	s->timer_divide = value & 0xb;
-	if (running) {
-		uint64_t now = tt_machine_now(lapic->vcpu->machine);
-		uint64_t back = (uint64_t)done * timer_divisor(s);
-
-		/* The count stays, its speed changes; a start before time 0 is the start of time. */
-		timer_start(lapic, now > back ? now - back : 0);
-	}
-}
-
-/* The deadline in device time, from the guest's TSC. */
-static void timer_arm_tsc_deadline(struct tt_lapic *lapic)
-{
-	struct lapic_state *s = &lapic->state;
-	struct tt_machine *m = lapic->vcpu->machine;
-	uint64_t now = tt_machine_now(m), tsc = m->seam->ops->guest_tsc(m->seam, lapic->vcpu);
-
-	if (s->tsc_deadline)
-		s->timer.deadline = s->tsc_deadline > tsc ?
-					    tt_time_add(now, s->tsc_deadline - tsc) : now;
-	else
-		s->timer.deadline = TT_TIME_NEVER;
-}
-
-void tt_lapic_tsc_moved(struct tt_vcpu *vcpu)
-{
-	struct tt_lapic *lapic = vcpu->lapic;
-
-	if (timer_mode(&lapic->state) == TIMER_TSC_DEADLINE)
-		timer_arm_tsc_deadline(lapic);
 }
 
 /* ------------------------------------------------------------------ registers */
@@ -497,7 +314,7 @@ static uint32_t lapic_read_register(struct tt_lapic *lapic, unsigned int reg)
 	case REG_TIMER_INITIAL:
 		return s->timer_initial;
 	case REG_TIMER_CURRENT:
-		return timer_current(lapic);
+		return tt_lapic_timer_current(lapic);
 	case REG_TIMER_DIVIDE:
 		return s->timer_divide;
 	default:
@@ -514,11 +331,11 @@ static void lapic_write_lvt(struct tt_lapic *lapic, unsigned int index, uint32_t
 	if (!(s->svr & SVR_ENABLED))
 		value |= LVT_MASKED;
 	if (index == LVT_TIMER)
-		timer_write_lvt(lapic, value);
+		tt_lapic_timer_write_lvt(lapic, value);
 	else
 		s->lvt[index] = value;
 	if (index == LVT_LINT0 && s->lint0 && !(value & LVT_MASKED))
-		lapic_accept(lapic, value >> 8 & 7, value & 0xff, false);
+		tt_lapic_accept(lapic, value >> 8 & 7, value & 0xff, false);
 }
 
 static void lapic_write_svr(struct tt_lapic *lapic, uint32_t value)
@@ -568,13 +385,10 @@ static void lapic_write_register(struct tt_lapic *lapic, unsigned int reg, uint3
 		lapic_write_lvt(lapic, reg - REG_LVT, value);
 		break;
 	case REG_TIMER_INITIAL:
-		if (timer_mode(s) <= TIMER_PERIODIC) {
-			s->timer_initial = value;
-			timer_start(lapic, tt_machine_now(lapic->vcpu->machine));
-		}
+		tt_lapic_timer_write_initial(lapic, value);
 		break;
 	case REG_TIMER_DIVIDE:
-		timer_write_divide(lapic, value);
+		tt_lapic_timer_write_divide(lapic, value);
 		break;
 	case REG_ID: /* read-only here, as on recent CPUs */
 	case REG_VERSION:
@@ -594,7 +408,7 @@ static struct tt_lapic *current_lapic(struct tt_machine *m)
 {
 	struct tt_vcpu *vcpu = m->current ? m->current : &m->vcpus[0];
 
-	return lapic_enabled(vcpu->lapic) ? vcpu->lapic : NULL;
+	return tt_lapic_enabled(vcpu->lapic) ? vcpu->lapic : NULL;
 }
 
 static void lapic_read(void *ctx, uint64_t addr, void *data, unsigned int len)
@@ -621,14 +435,13 @@ static void lapic_write(void *ctx, uint64_t addr, const void *data, unsigned int
 int tt_lapic_read_msr(struct tt_vcpu *vcpu, uint32_t index, uint64_t *value)
 {
 	const struct tt_lapic *lapic = vcpu->lapic;
-	const struct lapic_state *s = &lapic->state;
 
 	switch (index) {
 	case MSR_IA32_APIC_BASE:
-		*value = s->base;
+		*value = lapic->state.base;
 		return 0;
 	case MSR_IA32_TSC_DEADLINE:
-		*value = timer_mode(s) == TIMER_TSC_DEADLINE ? s->tsc_deadline : 0;
+		*value = tt_lapic_timer_read_deadline(lapic);
 		return 0;
 	default:
 		return -EINVAL;
@@ -639,11 +452,11 @@ static int lapic_write_base(struct tt_lapic *lapic, uint64_t value)
 {
 	uint64_t bsp = lapic->vcpu->index == 0 ? APIC_BASE_BSP : 0;
 
-	if ((value & ~APIC_BASE_ENABLED & ~APIC_BASE_BSP) != TT_LAPIC_BASE)
+	if ((value & ~TT_APIC_BASE_ENABLED & ~APIC_BASE_BSP) != TT_LAPIC_BASE)
 		return -EINVAL;
-	if (lapic_enabled(lapic) && !(value & APIC_BASE_ENABLED))
+	if (tt_lapic_enabled(lapic) && !(value & TT_APIC_BASE_ENABLED))
 		lapic_reset_registers(lapic);
-	lapic->state.base = TT_LAPIC_BASE | bsp | (value & APIC_BASE_ENABLED);
+	lapic->state.base = TT_LAPIC_BASE | bsp | (value & TT_APIC_BASE_ENABLED);
 	return 0;
 }
 
@@ -655,10 +468,7 @@ int tt_lapic_write_msr(struct tt_vcpu *vcpu, uint32_t index, uint64_t value)
 	case MSR_IA32_APIC_BASE:
 		return lapic_write_base(lapic, value);
 	case MSR_IA32_TSC_DEADLINE:
-		if (timer_mode(&lapic->state) == TIMER_TSC_DEADLINE && lapic_enabled(lapic)) {
-			lapic->state.tsc_deadline = value;
-			timer_arm_tsc_deadline(lapic);
-		}
+		tt_lapic_timer_write_deadline(lapic, value);
 		return 0;
 	default:
 		return -EINVAL;
@@ -703,7 +513,7 @@ static void lapic_reset_registers(struct tt_lapic *lapic)
 	s->id = lapic->vcpu->index << 24;
 	s->dfr = 0xffffffff;
 	s->svr = 0xff;
-	timer_stop(s);
+	tt_lapic_timer_stop(lapic);
 	for (i = 0; i < NR_LVT; i++)
 		s->lvt[i] = LVT_MASKED;
 	if (lapic->vcpu->index == 0) {
@@ -717,7 +527,7 @@ static void lapic_reset(struct tt_device *dev)
 {
 	struct tt_lapic *lapic = (struct tt_lapic *)dev;
 
-	lapic->state.base = TT_LAPIC_BASE | APIC_BASE_ENABLED;
+	lapic->state.base = TT_LAPIC_BASE | TT_APIC_BASE_ENABLED;
 	if (lapic->vcpu->index == 0)
 		lapic->state.base |= APIC_BASE_BSP;
 	lapic_reset_registers(lapic);
@@ -750,7 +560,7 @@ int tt_lapics_create(struct tt_machine *m, struct tt_error *err)
 		};
 		lapic_reset(&lapic->dev);
 		tt_device_add(m, &lapic->dev);
-		tt_timer_add(m, &lapic->state.timer.deadline, timer_fire, lapic);
+		tt_timer_add(m, &lapic->state.timer.deadline, tt_lapic_timer_fire, lapic);
 		m->vcpus[i].lapic = lapic;
 	}
 	ret = tt_bus_add_mmio(m, TT_LAPIC_BASE, 0x1000, lapic_read, lapic_write, m);
