@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * boot.c - from a kernel file to a machine that is ready to run it: recognize the file, place kernel,
- * initrd and command line, and leave the rest to the file of the protocol (boot_linux.c, boot_pvh.c)
- * and of the CPU (boot_cpu.c).
+ * boot.c - from a kernel file to a machine that is ready to run it: recognize the file, place
+ * kernel, initrd and command line, and leave the rest to the file of the protocol (boot_linux.c,
+ * boot_pvh.c) and of the CPU (boot_cpu.c).
  */
 #include <string.h>
 #include <sys/ioctl.h>
 
 #include "boot.h"
 
-#define PAGE 4096ull
-#define MIB(bytes) ((unsigned long long)((bytes) >> 20))
+#define PAGE		      4096ull
+#define MIB(bytes)	      ((unsigned long long)((bytes) >> 20))
 #define MIB_ROUNDED_UP(bytes) ((unsigned long long)(((bytes) + (1 << 20) - 1) >> 20))
 
 static const struct {
@@ -18,13 +18,13 @@ static const struct {
 	size_t len;
 	const char *what;
 } other_files[] = {
-	{ { 0x1f, 0x8b }, 2, "a gzip file: unpack it with gunzip" },
-	{ { 0xfd, '7', 'z', 'X', 'Z' }, 5, "an xz file: unpack it with unxz" },
-	{ { 0x28, 0xb5, 0x2f, 0xfd }, 4, "a zstd file: unpack it with unzstd" },
-	{ { 'Q', 'F', 'I', 0xfb }, 4, "a qcow2 disk image: name the kernel that is to be started" },
-	{ { '!', '<', 'a', 'r', 'c', 'h', '>' }, 7, "a package or archive: unpack the kernel from it" },
-	{ { '0', '7', '0', '7', '0' }, 5, "a cpio archive: it goes to --initrd" },
-	{ { 'M', 'Z' }, 2, "an EFI program without a Linux boot header: name an x86 bzImage" },
+	{{0x1f, 0x8b}, 2, "a gzip file: unpack it with gunzip"},
+	{{0xfd, '7', 'z', 'X', 'Z'}, 5, "an xz file: unpack it with unxz"},
+	{{0x28, 0xb5, 0x2f, 0xfd}, 4, "a zstd file: unpack it with unzstd"},
+	{{'Q', 'F', 'I', 0xfb}, 4, "a qcow2 disk image: name the kernel that is to be started"},
+	{{'!', '<', 'a', 'r', 'c', 'h', '>'}, 7, "a package or archive: unpack the kernel from it"},
+	{{'0', '7', '0', '7', '0'}, 5, "a cpio archive: it goes to --initrd"},
+	{{'M', 'Z'}, 2, "an EFI program without a Linux boot header: name an x86 bzImage"},
 };
 
 int tt_boot_parse(const char *name, struct tt_blob kernel, struct tt_boot_image *image,
@@ -35,7 +35,8 @@ int tt_boot_parse(const char *name, struct tt_blob kernel, struct tt_boot_image 
 
 	memset(image, 0, sizeof(*image));
 	if (kernel.size == 0)
-		return tt_fail(err, -ENOEXEC, "%s: the file is empty; name an ELF or bzImage kernel", name);
+		return tt_fail(err, -ENOEXEC,
+			       "%s: the file is empty; name an ELF or bzImage kernel", name);
 	if (tt_boot_is_elf(kernel))
 		return tt_boot_parse_elf(name, kernel, image, err);
 	if (tt_boot_is_bzimage(kernel))
@@ -47,10 +48,11 @@ int tt_boot_parse(const char *name, struct tt_blob kernel, struct tt_boot_image 
 				       other_files[i].what);
 	}
 	if (kernel.size < 4)
-		return tt_fail(err, -ENOEXEC, "%s: not an ELF or bzImage file (only %zu bytes long)", name,
+		return tt_fail(err, -ENOEXEC,
+			       "%s: not an ELF or bzImage file (only %zu bytes long)", name,
 			       kernel.size);
-	return tt_fail(err, -ENOEXEC, "%s: not an ELF or bzImage file (magic %02x %02x %02x %02x)", name,
-		       data[0], data[1], data[2], data[3]);
+	return tt_fail(err, -ENOEXEC, "%s: not an ELF or bzImage file (magic %02x %02x %02x %02x)",
+		       name, data[0], data[1], data[2], data[3]);
 }
 
 int tt_boot_probe(const char *name, struct tt_blob kernel, struct tt_error *err)
@@ -77,24 +79,31 @@ static int check_segments(const struct tt_machine_config *config, const struct t
 		unsigned long long from = s->gpa, size = s->memory_size;
 
 		if (s->gpa < BOOT_KERNEL_MIN)
-			return tt_fail(err, -ENOEXEC, "%s: a segment wants to be at address 0x%llx, where boot data "
-				       "and firmware lie; link the kernel at 1 MiB or above", name, from);
+			return tt_fail(
+				err, -ENOEXEC,
+				"%s: a segment wants to be at address 0x%llx, where boot data "
+				"and firmware lie; link the kernel at 1 MiB or above",
+				name, from);
 		/* Page tables at the start and the PCI hole limit it to what is below the hole. */
 		if (s->gpa + s->memory_size > TT_RAM_BELOW_4G)
-			return tt_fail(err, -ENOEXEC, "%s: a segment of 0x%llx bytes at address 0x%llx "
-				       "lies outside of any possible memory; is the file damaged?", name,
-				       size, from);
+			return tt_fail(err, -ENOEXEC,
+				       "%s: a segment of 0x%llx bytes at address 0x%llx "
+				       "lies outside of any possible memory; is the file damaged?",
+				       name, size, from);
 		if (!tt_memory_at(mem, s->gpa, s->memory_size))
-			return tt_fail(err, -ENOMEM, "%s: --mem %lluM is too small for this kernel, which fills "
-				       "0x%llx-0x%llx; give it at least --mem %lluM", name,
-				       MIB(mem->size), from, from + size - 1,
+			return tt_fail(err, -ENOMEM,
+				       "%s: --mem %lluM is too small for this kernel, which fills "
+				       "0x%llx-0x%llx; give it at least --mem %lluM",
+				       name, MIB(mem->size), from, from + size - 1,
 				       MIB_ROUNDED_UP(s->gpa + s->memory_size));
 		for (j = 0; j < i; j++) {
 			const struct tt_boot_segment *t = &image->segments[j];
 
 			if (ranges_overlap(s->gpa, s->memory_size, t->gpa, t->memory_size))
-				return tt_fail(err, -ENOEXEC, "%s: its segments at 0x%llx and 0x%llx overlap; is "
-					       "the file damaged?", name, (unsigned long long)t->gpa, from);
+				return tt_fail(err, -ENOEXEC,
+					       "%s: its segments at 0x%llx and 0x%llx overlap; is "
+					       "the file damaged?",
+					       name, (unsigned long long)t->gpa, from);
 		}
 	}
 	return 0;
@@ -126,12 +135,16 @@ static int place_initrd(const struct tt_machine_config *config, const struct tt_
 		uint64_t need = kernel_end + rounded;
 
 		if (rounded < size || need > TT_RAM_BELOW_4G || need > image->initrd_max)
-			return tt_fail(err, -ENOMEM, "the initrd of %llu MiB does not fit below address 0x%llx, "
-				       "the highest that %s can take; use a smaller one", MIB_ROUNDED_UP(size),
-				       (unsigned long long)image->initrd_max, config->kernel_name);
-		return tt_fail(err, -ENOMEM, "--mem %lluM is too small for the initrd of %llu MiB beside %s; "
-			       "give it at least --mem %lluM", MIB(mem->size), MIB_ROUNDED_UP(size),
-			       config->kernel_name, MIB_ROUNDED_UP(need));
+			return tt_fail(err, -ENOMEM,
+				       "the initrd of %llu MiB does not fit below address 0x%llx, "
+				       "the highest that %s can take; use a smaller one",
+				       MIB_ROUNDED_UP(size), (unsigned long long)image->initrd_max,
+				       config->kernel_name);
+		return tt_fail(err, -ENOMEM,
+			       "--mem %lluM is too small for the initrd of %llu MiB beside %s; "
+			       "give it at least --mem %lluM",
+			       MIB(mem->size), MIB_ROUNDED_UP(size), config->kernel_name,
+			       MIB_ROUNDED_UP(need));
 	}
 	layout->initrd_gpa = top - rounded;
 	memcpy(tt_memory_at(mem, layout->initrd_gpa, size), config->initrd.data, size);
@@ -155,7 +168,8 @@ static void make_memory_map(const struct tt_memory *mem, struct tt_boot_layout *
 	add_range(layout, TT_ACPI_TABLES_GPA, 0x100000, BOOT_RANGE_RESERVED);
 	add_range(layout, 0x100000, mem->low_size, BOOT_RANGE_RAM);
 	if (mem->size > mem->low_size)
-		add_range(layout, 1ull << 32, (1ull << 32) + mem->size - mem->low_size, BOOT_RANGE_RAM);
+		add_range(layout, 1ull << 32, (1ull << 32) + mem->size - mem->low_size,
+			  BOOT_RANGE_RAM);
 }
 
 static int write_command_line(const struct tt_machine_config *config, const struct tt_memory *mem,
@@ -168,8 +182,10 @@ static int write_command_line(const struct tt_machine_config *config, const stru
 	if (image->command_line_max < max)
 		max = image->command_line_max;
 	if (len > max)
-		return tt_fail(err, -E2BIG, "the kernel command line has %zu bytes, %s takes %llu; "
-			       "shorten --append", len, config->kernel_name, (unsigned long long)max);
+		return tt_fail(err, -E2BIG,
+			       "the kernel command line has %zu bytes, %s takes %llu; "
+			       "shorten --append",
+			       len, config->kernel_name, (unsigned long long)max);
 	memcpy(tt_memory_at(mem, BOOT_COMMAND_LINE_GPA, len + 1), line, len + 1);
 	return 0;
 }
@@ -177,7 +193,7 @@ static int write_command_line(const struct tt_machine_config *config, const stru
 int tt_boot_load_memory(const struct tt_machine_config *config, const struct tt_memory *mem,
 			struct tt_boot_image *image, struct tt_error *err)
 {
-	struct tt_boot_layout layout = { 0 };
+	struct tt_boot_layout layout = {0};
 	unsigned int i;
 	int ret;
 
@@ -185,7 +201,8 @@ int tt_boot_load_memory(const struct tt_machine_config *config, const struct tt_
 	if (ret)
 		return ret;
 	if (mem->low_size <= BOOT_KERNEL_MIN)
-		return tt_fail(err, -ENOMEM, "--mem %lluK is too small for any kernel; give it at least --mem 2M",
+		return tt_fail(err, -ENOMEM,
+			       "--mem %lluK is too small for any kernel; give it at least --mem 2M",
 			       (unsigned long long)(mem->size >> 10));
 	ret = check_segments(config, mem, image, err);
 	if (ret)
@@ -210,13 +227,14 @@ int tt_boot_load_memory(const struct tt_machine_config *config, const struct tt_
 	if (!ret)
 		ret = tt_boot_write_tables(mem, image->protocol);
 	if (ret)
-		return tt_fail(err, ret, "%s: boot data does not fit into memory", config->kernel_name);
+		return tt_fail(err, ret, "%s: boot data does not fit into memory",
+			       config->kernel_name);
 	return 0;
 }
 
 /*
- * MTRRs say write-back for all memory, as firmware leaves them; at reset they are off, and then Linux
- * 6.1 does without PAT as well.
+ * MTRRs say write-back for all memory, as firmware leaves them; at reset they are off, and then
+ * Linux 6.1 does without PAT as well.
  */
 static int set_msrs(struct tt_vcpu *vcpu, struct tt_error *err)
 {
@@ -224,8 +242,8 @@ static int set_msrs(struct tt_vcpu *vcpu, struct tt_error *err)
 		struct kvm_msrs head;
 		struct kvm_msr_entry entries[1];
 	} msrs = {
-		.head = { .nmsrs = 1 },
-		.entries = { { .index = 0x2ff /* IA32_MTRR_DEF_TYPE */, .data = 0x806 } },
+		.head = {.nmsrs = 1},
+		.entries = {{.index = 0x2ff /* IA32_MTRR_DEF_TYPE */, .data = 0x806}},
 	};
 
 	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) != 1)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * boot.h - what the boot*.c files share among themselves; nobody else includes it but their unit test.
+ * boot.h - what the boot*.c files share among themselves; nobody else includes it but their unit
+ * test.
  *
- * A kernel file of any kind is parsed into one struct tt_boot_image: which bytes go where, and how the
- * CPU enters. boot.c then treats all kinds alike. Files come from anywhere, so parsers check every
- * number against the file's size, and every guest address goes through tt_memory_at().
+ * A kernel file of any kind is parsed into one struct tt_boot_image: which bytes go where, and how
+ * the CPU enters. boot.c then treats all kinds alike. Files come from anywhere, so parsers check
+ * every number against the file's size, and every guest address goes through tt_memory_at().
  *
  * Where boot data lies in guest memory (all of it is free RAM again once the kernel has read it):
  *

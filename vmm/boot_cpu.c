@@ -2,39 +2,39 @@
 /*
  * boot_cpu.c - the CPU at the kernel's first instruction: GDT, page tables, registers.
  *
- * The task register is a busy TSS, because VMX refuses to enter with anything else. (SVM takes any type. KVM reports
- * "busy" on SVM whatever the guest loaded, and QEMU's emulated SVM refuses port I/O in ring 3 under a busy TSS, so
- * whoever restores registers that KVM reported must care; here it does not matter, as kernels load a TSS of their own long
- * before ring 3.)
+ * The task register is a busy TSS, because VMX refuses to enter with anything else. (SVM takes any
+ * type. KVM reports "busy" on SVM whatever the guest loaded, and QEMU's emulated SVM refuses port
+ * I/O in ring 3 under a busy TSS, so whoever restores registers that KVM reported must care; here
+ * it does not matter, as kernels load a TSS of their own long before ring 3.)
  */
 #include <string.h>
 
 #include "boot.h"
 
 /* Selectors as the Linux boot protocol wants them: __BOOT_CS, __BOOT_DS. */
-#define SELECTOR_CODE	0x10
-#define SELECTOR_DATA	0x18
-#define SELECTOR_TSS	0x20
-#define GDT_ENTRIES	6
+#define SELECTOR_CODE 0x10
+#define SELECTOR_DATA 0x18
+#define SELECTOR_TSS  0x20
+#define GDT_ENTRIES   6
 
-#define TYPE_DATA	0x3	/* read, write, accessed */
-#define TYPE_CODE	0xb	/* execute, read, accessed */
-#define TYPE_TSS_BUSY	0xb
+#define TYPE_DATA     0x3 /* read, write, accessed */
+#define TYPE_CODE     0xb /* execute, read, accessed */
+#define TYPE_TSS_BUSY 0xb
 
-#define CR0_PE		(1u << 0)
-#define CR0_ET		(1u << 4)
-#define CR0_PG		(1u << 31)
-#define CR4_PAE		(1u << 5)
-#define EFER_LME	(1u << 8)
-#define EFER_LMA	(1u << 10)
-#define RFLAGS_FIXED	(1u << 1)
+#define CR0_PE	     (1u << 0)
+#define CR0_ET	     (1u << 4)
+#define CR0_PG	     (1u << 31)
+#define CR4_PAE	     (1u << 5)
+#define EFER_LME     (1u << 8)
+#define EFER_LMA     (1u << 10)
+#define RFLAGS_FIXED (1u << 1)
 
-#define PTE_PRESENT	(1u << 0)
-#define PTE_WRITE	(1u << 1)
-#define PTE_LARGE	(1u << 7)
-#define PAGE		4096u
-#define LARGE_PAGE	(2ull << 20)
-#define MAPPED_GIB	4
+#define PTE_PRESENT (1u << 0)
+#define PTE_WRITE   (1u << 1)
+#define PTE_LARGE   (1u << 7)
+#define PAGE	    4096u
+#define LARGE_PAGE  (2ull << 20)
+#define MAPPED_GIB  4
 
 static struct kvm_segment flat_segment(uint16_t selector, uint8_t type)
 {

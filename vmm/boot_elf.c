@@ -2,9 +2,10 @@
 /*
  * boot_elf.c - ELF kernels: vmlinux and anything with a PVH entry.
  *
- * A note of the owner "Linux" marks a Linux kernel. A 64-bit one is entered at its ELF entry, which is a physical address,
- * by the 64-bit boot protocol, because only that can pass a seed for the random number generator. All others need the note
- * XEN_ELFNOTE_PHYS32_ENTRY, owner "Xen", whose content is the physical address of a 32-bit entry.
+ * A note of the owner "Linux" marks a Linux kernel. A 64-bit one is entered at its ELF entry, which
+ * is a physical address, by the 64-bit boot protocol, because only that can pass a seed for the
+ * random number generator. All others need the note XEN_ELFNOTE_PHYS32_ENTRY, owner "Xen", whose
+ * content is the physical address of a 32-bit entry.
  */
 #include <gelf.h>
 #include <string.h>
@@ -38,7 +39,8 @@ static void read_notes(Elf *elf, const GElf_Phdr *phdr, struct notes *notes)
 	GElf_Nhdr note;
 	Elf_Data *data;
 
-	/* NULL when the segment is not within the file: then there are no notes, and the caller says what is missing. */
+	/* NULL when the segment is not within the file: then there are no notes, and the caller
+	 * says what is missing. */
 	data = elf_getdata_rawchunk(elf, phdr->p_offset, phdr->p_filesz, type);
 	if (!data)
 		return;
@@ -67,19 +69,27 @@ static int add_segment(const char *name, struct tt_blob kernel, const GElf_Phdr 
 	if (phdr->p_memsz == 0 && phdr->p_filesz == 0)
 		return 0;
 	if (phdr->p_filesz > phdr->p_memsz)
-		return tt_fail(err, -ENOEXEC, "%s: ELF segment at 0x%llx has more bytes in the file (0x%llx) than in "
-			       "memory (0x%llx); the file is damaged", name, paddr,
-			       (unsigned long long)phdr->p_filesz, (unsigned long long)phdr->p_memsz);
+		return tt_fail(
+			err, -ENOEXEC,
+			"%s: ELF segment at 0x%llx has more bytes in the file (0x%llx) than in "
+			"memory (0x%llx); the file is damaged",
+			name, paddr, (unsigned long long)phdr->p_filesz,
+			(unsigned long long)phdr->p_memsz);
 	if (phdr->p_offset > kernel.size || phdr->p_filesz > kernel.size - phdr->p_offset)
-		return tt_fail(err, -ENOEXEC, "%s: ELF file is truncated: %zu bytes, but the segment for 0x%llx "
-			       "ends at 0x%llx; copy it again", name, kernel.size, paddr,
+		return tt_fail(err, -ENOEXEC,
+			       "%s: ELF file is truncated: %zu bytes, but the segment for 0x%llx "
+			       "ends at 0x%llx; copy it again",
+			       name, kernel.size, paddr,
 			       (unsigned long long)(phdr->p_offset + phdr->p_filesz));
 	if (phdr->p_paddr > UINT64_MAX - phdr->p_memsz)
-		return tt_fail(err, -ENOEXEC, "%s: ELF segment of 0x%llx bytes at 0x%llx lies outside of any possible "
-			       "memory; is the file damaged?", name, (unsigned long long)phdr->p_memsz, paddr);
+		return tt_fail(
+			err, -ENOEXEC,
+			"%s: ELF segment of 0x%llx bytes at 0x%llx lies outside of any possible "
+			"memory; is the file damaged?",
+			name, (unsigned long long)phdr->p_memsz, paddr);
 	if (image->num_segments == BOOT_MAX_SEGMENTS)
-		return tt_fail(err, -ENOEXEC, "%s: more than %u ELF segments; is this a kernel?", name,
-			       BOOT_MAX_SEGMENTS);
+		return tt_fail(err, -ENOEXEC, "%s: more than %u ELF segments; is this a kernel?",
+			       name, BOOT_MAX_SEGMENTS);
 	segment->gpa = phdr->p_paddr;
 	segment->memory_size = phdr->p_memsz;
 	segment->file_offset = phdr->p_offset;
@@ -108,34 +118,43 @@ static int choose_protocol(const char *name, const GElf_Ehdr *ehdr, const struct
 		image->command_line_max = UINT64_MAX;
 		return 0;
 	}
-	return tt_fail(err, -ENOEXEC, "%s: an ELF file without a kernel's note (owner Linux, or Xen with "
-		       "PHYS32_ENTRY); is this a kernel? For Linux use vmlinux with its notes, or bzImage", name);
+	return tt_fail(
+		err, -ENOEXEC,
+		"%s: an ELF file without a kernel's note (owner Linux, or Xen with "
+		"PHYS32_ENTRY); is this a kernel? For Linux use vmlinux with its notes, or bzImage",
+		name);
 }
 
 static int parse(const char *name, struct tt_blob kernel, Elf *elf, struct tt_boot_image *image,
 		 struct tt_error *err)
 {
-	struct notes notes = { 0 };
+	struct notes notes = {0};
 	size_t count, i;
 	GElf_Ehdr ehdr;
 	GElf_Phdr phdr;
 	int ret;
 
 	if (elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &ehdr))
-		return tt_fail(err, -ENOEXEC, "%s: ELF header is damaged or truncated (%s)", name, elf_errmsg(-1));
+		return tt_fail(err, -ENOEXEC, "%s: ELF header is damaged or truncated (%s)", name,
+			       elf_errmsg(-1));
 	if (ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
 	    (ehdr.e_machine != EM_X86_64 && ehdr.e_machine != EM_386))
-		return tt_fail(err, -ENOEXEC, "%s: an ELF file for another CPU (machine %u); ttvm runs x86-64 "
-			       "kernels", name, ehdr.e_machine);
+		return tt_fail(err, -ENOEXEC,
+			       "%s: an ELF file for another CPU (machine %u); ttvm runs x86-64 "
+			       "kernels",
+			       name, ehdr.e_machine);
 	if (ehdr.e_type != ET_EXEC && ehdr.e_type != ET_DYN)
-		return tt_fail(err, -ENOEXEC, "%s: an ELF file that cannot be run (type %u: object or core); "
-			       "name a linked kernel", name, ehdr.e_type);
+		return tt_fail(err, -ENOEXEC,
+			       "%s: an ELF file that cannot be run (type %u: object or core); "
+			       "name a linked kernel",
+			       name, ehdr.e_type);
 	if (elf_getphdrnum(elf, &count) < 0 || count == 0)
 		return tt_fail(err, -ENOEXEC, "%s: ELF file has no segments to load", name);
 	for (i = 0; i < count; i++) {
 		if (!gelf_getphdr(elf, i, &phdr))
-			return tt_fail(err, -ENOEXEC, "%s: ELF program headers are damaged or truncated (%s)", name,
-				       elf_errmsg(-1));
+			return tt_fail(err, -ENOEXEC,
+				       "%s: ELF program headers are damaged or truncated (%s)",
+				       name, elf_errmsg(-1));
 		ret = 0;
 		if (phdr.p_type == PT_LOAD)
 			ret = add_segment(name, kernel, &phdr, image, err);
@@ -155,8 +174,9 @@ static int parse(const char *name, struct tt_blob kernel, Elf *elf, struct tt_bo
 		if (image->entry >= s->gpa && image->entry - s->gpa < s->memory_size)
 			return 0;
 	}
-	return tt_fail(err, -ENOEXEC, "%s: its entry 0x%llx is in none of its segments; is the file damaged?", name,
-		       (unsigned long long)image->entry);
+	return tt_fail(err, -ENOEXEC,
+		       "%s: its entry 0x%llx is in none of its segments; is the file damaged?",
+		       name, (unsigned long long)image->entry);
 }
 
 int tt_boot_parse_elf(const char *name, struct tt_blob kernel, struct tt_boot_image *image,
@@ -169,7 +189,8 @@ int tt_boot_parse_elf(const char *name, struct tt_blob kernel, struct tt_boot_im
 	/* libelf takes a pointer to non-const for its writing mode, which nobody asks for here. */
 	elf = elf_memory((char *)(uintptr_t)kernel.data, kernel.size);
 	if (!elf)
-		return tt_fail(err, -ENOEXEC, "%s: ELF header is damaged or truncated (%s)", name, elf_errmsg(-1));
+		return tt_fail(err, -ENOEXEC, "%s: ELF header is damaged or truncated (%s)", name,
+			       elf_errmsg(-1));
 	ret = parse(name, kernel, elf, image, err);
 	elf_end(elf);
 	return ret;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * boot_linux.c - the zero page (struct boot_params) and setup_data of the 64-bit Linux boot protocol.
+ * boot_linux.c - the zero page (struct boot_params) and setup_data of the 64-bit Linux boot
+ * protocol.
  */
 #include <string.h>
 
 #include "boot.h"
 
-#define HEADER_MAGIC	0x53726448u	/* "HdrS" */
-#define BOOT_FLAG	0xaa55
-#define VERSION_2_15	0x020f
-#define LOADER_UNKNOWN	0xff
+#define HEADER_MAGIC   0x53726448u /* "HdrS" */
+#define BOOT_FLAG      0xaa55
+#define VERSION_2_15   0x020f
+#define LOADER_UNKNOWN 0xff
 
 void tt_boot_linux_header(struct setup_header *header)
 {
@@ -25,13 +26,15 @@ void tt_boot_linux_header(struct setup_header *header)
 }
 
 /*
- * Linux mixes this seed into its random number generator before anything asks for a random number (since 6.0). With it a
- * guest without RDRAND does not wait for entropy, and the log knows where its randomness came from.
+ * Linux mixes this seed into its random number generator before anything asks for a random number
+ * (since 6.0). With it a guest without RDRAND does not wait for entropy, and the log knows where
+ * its randomness came from.
  */
 static int write_seed(const struct tt_machine_config *config, const struct tt_memory *mem)
 {
-	struct setup_data head = { .type = SETUP_RNG_SEED, .len = sizeof(config->rng_seed) };
-	uint8_t *to = tt_memory_at(mem, BOOT_SETUP_DATA_GPA, sizeof(head) + sizeof(config->rng_seed));
+	struct setup_data head = {.type = SETUP_RNG_SEED, .len = sizeof(config->rng_seed)};
+	uint8_t *to =
+		tt_memory_at(mem, BOOT_SETUP_DATA_GPA, sizeof(head) + sizeof(config->rng_seed));
 
 	if (!to)
 		return -ENOMEM;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * boot_pvh.c - the start info of the PVH boot protocol (Xen's docs/misc/pvh.pandoc and public/arch-x86/hvm/start_info.h).
+ * boot_pvh.c - the start info of the PVH boot protocol (Xen's docs/misc/pvh.pandoc and
+ * public/arch-x86/hvm/start_info.h).
  */
 #include <string.h>
 
 #include "boot.h"
 
-#define START_INFO_MAGIC	0x336ec578u
-#define START_INFO_VERSION	1	/* the first with a memory map */
+#define START_INFO_MAGIC   0x336ec578u
+#define START_INFO_VERSION 1 /* the first with a memory map */
 
 struct start_info {
 	uint32_t magic;
@@ -32,7 +33,7 @@ struct start_module {
 struct start_memory {
 	uint64_t gpa;
 	uint64_t size;
-	uint32_t type;		/* numbers as in e820 */
+	uint32_t type; /* numbers as in e820 */
 	uint32_t reserved;
 };
 
