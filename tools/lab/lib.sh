@@ -35,6 +35,14 @@ cache_unlock()
 	exec 9>&-
 }
 
+# cache_keep ENTRY: marks the entry as used today, and drops those of its kind that nobody has used for two weeks. An
+# entry's name is KIND-KEY, KEY being what hash_files printed.
+cache_keep()
+{
+	touch -c "$1"
+	find "$LAB_CACHE" -maxdepth 1 -name "$(basename "${1%-*}")-????????????????" -mtime +14 -exec rm -rf {} +
+}
+
 # hash_files FILE...: 16 hex digits that change with the content of any of the files.
 hash_files()
 {
