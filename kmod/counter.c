@@ -41,7 +41,7 @@ unsigned int tt_counters_of_machine(void)
 	struct x86_pmu_capability pmu;
 
 	perf_get_x86_pmu_capability(&pmu);
-	return pmu.version ? pmu.num_counters_gp : 0;
+	return pmu.num_counters_gp;
 }
 
 static int open_counter(struct tt_counter *counter, u64 config, const char *what, char why[96])
