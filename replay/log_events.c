@@ -36,7 +36,7 @@ static bool types_equal(const struct event_type *a, const struct event_type *b)
 
 /* ------------------------------------------------------------------ encoding */
 
-/* The columns that need a pass of their own before they are written. All arrays have room for every event. */
+/* The columns that need a pass of their own before they are written. Room for all events. */
 struct columns {
 	uint64_t *branches;	/* differences */
 	uint64_t *rips;		/* in order of the events */
@@ -59,8 +59,9 @@ static unsigned int num_bits(uint64_t value)
 }
 
 /*
- * How many low bytes of a column to keep apart: as many as are surely random. The top two bits of a typical value are
- * left to the part that zstd sees, because the bytes there are unevenly distributed.
+ * How many low bytes of a column to keep apart: as many as are surely random. The top two bits of a
+ * typical value are left to the part that zstd sees, because the bytes there are unevenly
+ * distributed.
  */
 static unsigned int choose_low_bytes(const uint64_t *values, size_t n)
 {

@@ -50,8 +50,8 @@ static int compress_part(struct log_file *file, ZSTD_outBuffer *out, const void 
 }
 
 /*
- * Compress raw as the body of a frame, cutting zstd blocks where the kind of data changes, when that is worth the bytes:
- * zstd decides for each block whether and how to compress it.
+ * Compress raw as the body of a frame, cutting zstd blocks where the kind of data changes, when
+ * that is worth the bytes: zstd decides for each block whether and how to compress it.
  */
 static int compress_body(struct log_file *file, int level, const uint8_t *raw,
 			 const struct log_body *body, uint8_t *to, size_t room, uint32_t *size)
@@ -219,8 +219,8 @@ int log_file_drain(struct log_file *file)
 /* ------------------------------------------------------------------ finishing */
 
 /*
- * A frame is counted when it is submitted; if its write failed later, while it was waited for, the file ends before
- * it.
+ * A frame is counted when it is submitted; if its write failed later, while it was waited for, the
+ * file ends before it.
  */
 static void forget_failed_frames(struct log_file *file)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * log_file.h - a log as a sequence of frames being written: compression, sequence numbers, hashes, trailer, seek table.
+ * log_file.h - a log as a sequence of frames being written: compression, sequence numbers, hashes,
+ * trailer, seek table.
  *
- * Belongs to one thread at a time. All functions return 0 or -errno; after an error only log_file_finish() and
- * log_file_close() are called.
+ * Belongs to one thread at a time. All functions return 0 or -errno; after an error only
+ * log_file_finish() and log_file_close() are called.
  */
 #ifndef TTVM_LOG_FILE_H
 #define TTVM_LOG_FILE_H
@@ -22,7 +23,7 @@ int log_file_write_events(struct log_file *file, unsigned int vcpu,
 			  const struct tt_event *const *events, size_t n);
 /* Wait until all frames are in the file. */
 int log_file_drain(struct log_file *file);
-/* Write trailer and seek table behind the last whole frame; error is the -errno that ended the recording, or 0. */
+/* Write trailer and seek table behind the last whole frame. error: what ended it, or 0. */
 int log_file_finish(struct log_file *file, int error);
 void log_file_stats(const struct log_file *file, struct tt_log_stats *stats); /* but for stalls */
 /* fsync, close, free. */

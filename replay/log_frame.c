@@ -223,7 +223,8 @@ int log_header_get(const uint8_t *data, size_t size, struct log_header *header)
 
 	if (in.bad)
 		return -EAGAIN;
-	if (magic != LOG_SKIPPABLE_MAGIC || rest < LOG_HEADER_FIXED - 8 || rest > LOG_HEADER_MAX - 8)
+	if (magic != LOG_SKIPPABLE_MAGIC || rest < LOG_HEADER_FIXED - 8 ||
+	    rest > LOG_HEADER_MAX - 8)
 		return -EBADMSG;
 	if (!log_get_bytes(&in, rest))
 		return -EAGAIN;

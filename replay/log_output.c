@@ -41,7 +41,7 @@ static int check_type(int fd, const char *path, struct tt_error *err)
 	if (fstat(fd, &st))
 		return tt_fail(err, -errno, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return tt_fail(err, -EINVAL, "%s: not a regular file; a log cannot be written there",
+		return tt_fail(err, -EINVAL, "%s: not a regular file; only those can hold a log",
 			       path);
 	return 0;
 }
@@ -57,7 +57,7 @@ static int lock_file(int fd, const char *path, struct tt_error *err)
 	return tt_fail(err, -errno, "%s: cannot lock it: %s", path, strerror(errno));
 }
 
-/* A slip of the fingers must not cost anyone a kernel image: only logs (and pieces of them) are replaced. */
+/* A slip of the fingers must not cost anyone a kernel image: only (pieces of) logs are replaced. */
 static int check_content(int fd, const char *path, struct tt_error *err)
 {
 	uint8_t head[LOG_HEADER_FIXED + LOG_TEXT_SIZE] = { 0 };
@@ -231,8 +231,8 @@ static void write_now(struct log_output *output)
 }
 
 /*
- * Make sure that there is room up to `wanted`, in steps, without changing the file's size. File systems that cannot
- * promise room are taken as they are.
+ * Make sure that there is room up to `wanted`, in steps, without changing the file's size. File
+ * systems that cannot promise room are taken as they are.
  */
 static int reserve_room(struct log_output *output, uint64_t wanted)
 {

@@ -140,7 +140,7 @@ int tt_log_seek_event(struct tt_log *log, unsigned int vcpu, uint64_t index, str
 
 	if (!stream || index > stream->num_events)
 		return tt_fail(err, -ERANGE,
-			       "%s: event %" PRIu64 " is beyond the end: there are %" PRIu64 " events",
+			       "%s: event %" PRIu64 " is beyond the end, there are %" PRIu64,
 			       log->path, index, stream ? stream->num_events : 0);
 	if (index == stream->num_events) {
 		stream->frame = stream->num_frames;
@@ -168,7 +168,7 @@ int tt_log_seek_exits(struct tt_log *log, unsigned int vcpu, uint64_t exits, str
 
 	if (!stream)
 		return tt_fail(err, -ERANGE, "%s: there is no vCPU %u", log->path, vcpu);
-	/* the first frame that begins at or after `exits`; the one before it may hold such events at its end */
+	/* the first frame that begins at or after `exits`; the one before may hold some, too */
 	for (high = stream->num_frames; low < high;) {
 		size_t middle = low + (high - low) / 2;
 

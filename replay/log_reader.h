@@ -56,7 +56,7 @@ struct tt_log {
 
 #define LOG_FRAME_MAX (LOG_HEADER_MAX + LOG_RAW_MAX + LOG_RAW_MAX / 64)
 
-/* Build the index and judge the file: fills info (but for last, has_end and the end of text), sections, streams. */
+/* Build the index and judge the file: sections, streams, info but for last, has_end and text. */
 int log_scan(struct tt_log *log, struct tt_error *err);
 
 /* tt_log_open() on an open file, which the log closes. With trust, hashes are not checked. */

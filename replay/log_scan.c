@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * log_scan.c - opening a log: walk from header to header, check every byte, decide whether the file is clean, recovered or
- * damaged. The rules stand in log_format.h.
+ * log_scan.c - opening a log: walk from header to header, check every byte, decide whether the file
+ * is clean, recovered or damaged. The rules stand in log_format.h.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 
 #include "log_reader.h"
 
-/* Frames are looked at through a window that slides over the file. A file that shrinks meanwhile reads short. */
+/* Frames are looked at through a window that slides over the file. A file may shrink meanwhile. */
 #define WINDOW_SIZE (4u << 20)
 
 /* How many things that look like a header to try behind the end of the walk. */
@@ -34,7 +34,7 @@ struct scan {
 	bool trailer;
 };
 
-/* Bytes at `offset`: *len of them, up to `wanted`, less only at the end of the file. NULL and err (-EIO) on an error. */
+/* Bytes at `offset`: *len of them, `wanted` or less at the end of the file. NULL and err (-EIO). */
 static const uint8_t *look(struct scan *scan, uint64_t offset, size_t wanted, size_t *len)
 {
 	uint64_t have;
@@ -309,7 +309,7 @@ static int read_file_header(struct scan *scan)
 
 /* ------------------------------------------------------------------ the end */
 
-/* Compare the rest of the file with the seek table that the frames call for. 1 equal, 0 not, -errno. */
+/* Is the rest of the file the seek table that the frames call for? 1, 0 or -errno. */
 static int check_seek_table(struct scan *scan)
 {
 	const struct tt_log *log = scan->log;
@@ -428,8 +428,8 @@ static int judge(struct scan *scan)
 			       "be replayed",
 			       log->path, scan->offset, log->sections[scan->section].name);
 	return tt_fail(scan->err, -ENODATA,
-		       "%s: ends or is damaged at byte %" PRIu64 ", in its section '%s', before the "
-		       "first event: the recording was killed early, or the file was cut",
+		       "%s: ends or is damaged at byte %" PRIu64 ", in its section '%s', before "
+		       "the first event: the recording was killed early, or the file was cut",
 		       log->path, scan->offset, log->sections[scan->section].name);
 }
 
@@ -440,7 +440,7 @@ int log_scan(struct tt_log *log, struct tt_error *err)
 	struct stat st;
 	int ret;
 
-	/* before the size: a writer that finishes in between is then seen as finished, not as dead */
+	/* before the size: a writer that finishes in between is not taken for a dead one */
 	log->info.being_written = !fcntl(log->fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK;
 	if (fstat(log->fd, &st))
 		return tt_fail(err, -errno, "%s: %s", log->path, strerror(errno));

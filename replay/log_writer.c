@@ -2,10 +2,11 @@
 /*
  * log_writer.c - from appended events to frames in the file.
  *
- * Each vCPU has a ring of bytes with one producer, the vCPU thread, and one consumer, the writer thread. An event lies in
- * it as a struct record plus payload, never split at the end of the ring. The writer thread looks into the rings eight
- * times per flush_ms, or when a producer wakes it because much has come together; it encodes events where they lie, so
- * the ring is also the only buffer of events that are not in the file yet.
+ * Each vCPU has a ring of bytes with one producer, the vCPU thread, and one consumer, the writer
+ * thread. An event lies in it as a struct record plus payload, never split at the end of the ring.
+ * The writer thread looks into the rings eight times per flush_ms, or when a producer wakes it
+ * because much has come together; it encodes events where they lie, so the ring is also the only
+ * buffer of events that are not in the file yet.
  *
  * The lock guards what is waited for (requests, progress) and the statistics, never the rings.
  */
@@ -44,7 +45,7 @@ struct ring {
 	uint64_t branches;		/* of the last event that has them */
 	/* the consumer's */
 	alignas(CACHE_LINE) _Atomic uint64_t tail;	/* bytes ever taken out */
-	uint64_t since;			/* not later than the arrival of the first event; 0: empty */
+	uint64_t since;			/* when its first event came, or earlier; 0: empty */
 	/* set once */
 	alignas(CACHE_LINE) uint8_t *data;
 	_Atomic bool stalled;		/* the producer waits */
@@ -510,7 +511,7 @@ int tt_log_writer_close(struct tt_log_writer *w, struct tt_log_stats *stats, str
 	if (!ret)
 		ret = closed;
 	if (ret)
-		tt_fail(err, ret, "the recording ended early, because the log could not be written: %s",
+		tt_fail(err, ret, "the recording ended early: the log could not be written: %s",
 			strerror(-ret));
 	pthread_cond_destroy(&w->work);
 	pthread_cond_destroy(&w->progress);

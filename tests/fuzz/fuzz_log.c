@@ -25,7 +25,7 @@ static size_t good_size;
 /* A small log with every kind of frame and event. */
 static void make_good_log(void)
 {
-	struct tt_log_section sections[] = { { "config", "{}", 2 }, { "kernel", "0123456789", 10 } };
+	struct tt_log_section sections[] = { { "config", "{}", 2 }, { "kernel", "01234567", 8 } };
 	struct tt_log_options options = { .num_vcpus = 2 };
 	char path[] = "/tmp/ttvm-fuzz-XXXXXX";
 	struct tt_log_writer *writer;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * log_events.h - what the tests of the log share: repeatable random events, comparing, reading a whole log.
+ * log_events.h - what the tests of the log share: repeatable random events, comparing, reading a
+ * whole log.
  */
 #ifndef TTVM_TESTS_LOG_EVENTS_H
 #define TTVM_TESTS_LOG_EVENTS_H
@@ -58,8 +59,8 @@ static inline void source_init(struct event_source *source, uint64_t seed, uint1
 }
 
 /*
- * Any event that the writer takes, as the reader will hand it out: unused fields are zero. pos.instructions is 0; only
- * some events keep it.
+ * Any event that the writer takes, as the reader will hand it out: unused fields are zero.
+ * pos.instructions is 0; only some events keep it.
  */
 static inline void source_next(struct event_source *source, struct tt_event *event)
 {
@@ -108,8 +109,9 @@ static inline void source_next(struct event_source *source, struct tt_event *eve
 	    event->kind != TT_EVENT_END && source->max_payload) {
 		event->payload_len = (uint32_t)(random_length(state) % (source->max_payload + 1));
 		if (event->payload_len)
-			event->payload = source->payload + random_below(state, 1 +
-							sizeof(source->payload) - event->payload_len);
+			event->payload = source->payload +
+					 random_below(state, 1 + sizeof(source->payload) -
+								     event->payload_len);
 	}
 }
 
@@ -128,7 +130,8 @@ static inline bool events_equal(const struct tt_event *a, const struct tt_event 
 #define assert_events_equal(a, b) assert_true(events_equal(a, b))
 
 /*
- * Read on from the cursor of a vCPU: every event must be the next one of source. Returns their number.
+ * Read on from the cursor of a vCPU: every event must be the next one of source. Returns their
+ * number.
  */
 static inline uint64_t assert_prefix(struct tt_log *log, struct event_source *source)
 {

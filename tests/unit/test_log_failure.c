@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_log_failure.c - the log's writer when things go wrong: slow, full and failing disks, a kernel without io_uring, kill -9.
+ * test_log_failure.c - the log's writer when things go wrong: slow, full and failing disks, a
+ * kernel without io_uring, kill -9.
  *
- * This file has its own pwrite(), which the linker prefers to libc's: with no_io_uring all writes of a log come through
- * it.
+ * This file has its own pwrite(), which the linker prefers to libc's: with no_io_uring all writes
+ * of a log come through it.
  */
 #include "log_events.h"
 
@@ -142,7 +143,7 @@ static void *produce(void *arg)
 	return NULL;
 }
 
-/* Two vCPUs that are faster than the disk: they wait, the rings go round many times, nothing is lost. */
+/* Two vCPUs that are faster than the disk: they wait, the rings go round, nothing is lost. */
 static void slow_disk_loses_nothing(void **unused)
 {
 	const char *path = test_path("slow");
@@ -422,7 +423,7 @@ static void record_until_killed(const char *path, uint64_t seed, struct shared *
 	}
 }
 
-/* Whenever the recorder is killed: what was flushed is there, and what is there is what was appended. */
+/* Whenever the recorder is killed: what was flushed is there, and is what was appended. */
 static void killed_recorder_leaves_a_prefix(void **unused)
 {
 	const char *path = test_path("kill");

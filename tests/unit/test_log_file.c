@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_log_file.c - whole logs: written and read back, opened while they grow, cut and damaged at every byte.
+ * test_log_file.c - whole logs: written and read back, opened while they grow, cut and damaged at
+ * every byte.
  */
 #include "log_events.h"
 
@@ -323,7 +324,7 @@ static void other_versions_are_refused(void **unused)
 
 #define SMALL_EVENTS 60
 
-/* A closed log of a few frames. Fills ends[] with the number of events that a file of each length holds. */
+/* A closed log of a few frames. */
 static uint8_t *small_log(const char *path, size_t *size)
 {
 	struct tt_log_section sections[] = { { "config", "{}", 2 }, { "kernel", "vmlinuz", 7 } };
@@ -339,7 +340,7 @@ static uint8_t *small_log(const char *path, size_t *size)
 	return read_file(path, size);
 }
 
-/* The log opens with a status and a prefix of the events, or says what is wrong. Returns events, or -errno. */
+/* The log opens with a prefix of the events, or says what is wrong. Events, or -errno. */
 static int64_t try_log(const char *path, enum tt_log_status *status)
 {
 	static struct event_source source;

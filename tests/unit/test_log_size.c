@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_log_size.c - bytes per second of guests whose events look like those of Linux guests, against the targets. One
- * frame per second, as the writer makes them by default.
+ * test_log_size.c - bytes per second of guests whose events look like those of Linux guests,
+ * against the targets. One frame per second, as the writer makes them by default.
  *
- * The models: jitter of branch counts as of an interpreter-speed host, addresses drawn from a few hundred hot ones with
- * a long tail, random checks, host latencies exponentially distributed, ticks rounded down to 4096.
+ * The models: jitter of branch counts as of an interpreter-speed host, addresses drawn from a few
+ * hundred hot ones with a long tail, random checks, host latencies exponentially distributed, ticks
+ * rounded down to 4096.
  */
 #include "log_events.h"
 
@@ -81,7 +82,7 @@ static void append_event(struct model *model, struct tt_log_writer *writer, bool
 	assert_int_equal(tt_log_append(writer, &event), 0);
 }
 
-/* 250 timer interrupts a second in a loop; after every second one, an exit brings the clock forward. */
+/* 250 timer interrupts a second; after every second one, an exit brings the clock forward. */
 static void compute_second(struct model *model, struct tt_log_writer *writer)
 {
 	for (int i = 0; i < 250; i++) {
@@ -130,8 +131,8 @@ static double measure(const char *name, void (*second)(struct model *, struct tt
 	bytes = (double)stats.file_bytes / SECONDS;
 	print_message("%s: %.0f events/s, %.0f bytes/s raw, %.0f bytes/s in the file, %.2f bytes "
 		      "per event (level %d)\n",
-		      name, (double)stats.events / SECONDS, (double)stats.raw_bytes / SECONDS, bytes,
-		      (double)stats.file_bytes / (double)stats.events, level);
+		      name, (double)stats.events / SECONDS, (double)stats.raw_bytes / SECONDS,
+		      bytes, (double)stats.file_bytes / (double)stats.events, level);
 	return bytes;
 }
 
