@@ -4,8 +4,8 @@
  *
  * The module answers RDTSC from the shared page (struct ttvm_clock); this file sets its parameters and computes the same
  * value for devices. Prices follow what a rebase teaches: the term that was most of the virtual time since the last
- * rebase is moved half of the way to a target a quarter below the price that would have given the real time. Below,
- * because time that runs ahead could only be slowed down, never set back.
+ * rebase is moved towards a target a quarter below the price that would have given the real time. Below, because time that
+ * runs ahead can only be slowed down, never set back. A rebase by 0 says that it did run ahead.
  */
 #include "internal.h"
 
@@ -52,26 +52,36 @@ void tt_clock_set_guest_tsc(struct tt_clock *clock, uint64_t value)
 	clock->offset += delta;
 }
 
+uint64_t tt_clock_since_rebase(const struct tt_clock *clock)
+{
+	return tt_clock_guest_tsc(clock) - clock->page->clock.base;
+}
+
 void tt_clock_count_exit(struct tt_clock *clock)
 {
 	clock->exits++;
 	clock->page->clock.extra += clock->exit_ticks;
 }
 
-/* A new price for something of which `count` cost `spent` ticks of `virtual`, when the real time was `real`. */
+/*
+ * A new price for something of which `count` cost most of `virtual` ticks, when the real time was `real`: half of the way to
+ * the price that would have been right, and by no more than a factor in one go, because a host that was busy elsewhere
+ * for a moment says nothing about prices.
+ */
 static uint64_t reprice(uint64_t price, uint64_t scale, uint64_t count, uint64_t virtual, uint64_t real,
 			uint64_t min, uint64_t max)
 {
-	uint64_t target = real / 4 * 3;
-	/* The whole difference is laid to this term, half of it now. */
-	uint64_t change = (unsigned __int128)(target > virtual ? target - virtual : virtual - target) *
-			  scale / count / 2;
+	uint64_t target = real / 4 * 3, aim, error;
 
-	if (target > virtual)
-		price = change > max - price ? max : price + change;
-	else
-		price = price < min + change ? min : price - change;
-	return price;
+	if (target > virtual) {
+		error = (unsigned __int128)(target - virtual) * scale / count;
+		aim = error > price ? 2 * price : price + error;
+	} else {
+		error = (unsigned __int128)(virtual - target) * scale / count;
+		aim = error > price / 2 ? price / 2 : price - error;
+	}
+	price = (price + aim + 1) / 2;
+	return price < min ? min : price > max ? max : price;
 }
 
 static void adapt(struct tt_clock *clock, uint64_t ticks)
@@ -83,7 +93,7 @@ static void adapt(struct tt_clock *clock, uint64_t ticks)
 	uint64_t rdtsc_part = rdtsc * c->rdtsc_ticks;
 	uint64_t exit_part = clock->exits * clock->exit_ticks;
 	uint64_t virtual = branch_part + rdtsc_part + exit_part;
-	uint64_t real = ticks ? virtual + ticks : virtual / 4 * 3;
+	uint64_t real = ticks ? virtual + ticks : virtual / 2;
 
 	if (branches > 1000 && branch_part >= rdtsc_part && branch_part >= exit_part)
 		c->rate = reprice(c->rate, 1u << TTVM_CLOCK_SHIFT, branches, virtual, real, MIN_RATE,

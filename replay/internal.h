@@ -50,6 +50,8 @@ void tt_clock_start(struct tt_clock *clock, struct ttvm_page *page, uint64_t tsc
 uint64_t tt_clock_now(const struct tt_clock *clock);
 uint64_t tt_clock_guest_tsc(const struct tt_clock *clock);
 void tt_clock_set_guest_tsc(struct tt_clock *clock, uint64_t value);
+/* Ticks that the prices have made since the last rebase. */
+uint64_t tt_clock_since_rebase(const struct tt_clock *clock);
 /* A deterministic exit was made. */
 void tt_clock_count_exit(struct tt_clock *clock);
 /* Move time forward by ticks. idle: the vCPU slept, so the time says nothing about prices. */

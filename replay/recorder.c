@@ -18,7 +18,7 @@
 
 #include "internal.h"
 
-/* Virtual time may lag behind by 1/LAG_DIVISOR seconds before an exit is used to bring it forward. */
+/* Virtual time may be off by 1/LAG_DIVISOR seconds before an exit is used to correct it. */
 #define LAG_DIVISOR 2000
 
 struct tt_recorder {
@@ -188,6 +188,13 @@ static bool something_is_due(struct tt_vcpu *vcpu, uint64_t real)
 	return tt_timers_next(vcpu->machine) <= real || tt_input_ready(vcpu->machine);
 }
 
+/* Is it time to correct the clock: virtual time lags behind, or its prices have made it run ahead? */
+static bool clock_is_off(const struct recorder_vcpu *rv, uint64_t now, uint64_t real)
+{
+	return now + rv->max_lag < real ||
+	       (now > real + rv->max_lag && tt_clock_since_rebase(&rv->clock) > rv->max_lag);
+}
+
 static void arm_timer(struct tt_vcpu *vcpu)
 {
 	struct recorder_vcpu *rv = data_of(vcpu);
@@ -254,7 +261,7 @@ static int record_after_exit(struct tt_seam *self, struct tt_vcpu *vcpu)
 		event = (struct tt_event){ .at_exit = true, .vcpu = vcpu->index };
 	}
 	/* A halted vCPU is served by record_wait(), so that a replay knows which of the two an event belongs to. */
-	if (!vcpu->halted && (now + rv->max_lag < real || something_is_due(vcpu, real))) {
+	if (!vcpu->halted && (clock_is_off(rv, now, real) || something_is_due(vcpu, real))) {
 		tt_position_at_exit(vcpu, rv->session.page, &event.pos);
 		ret = act(rec, vcpu, &event);
 	} else {
