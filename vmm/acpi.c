@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * acpi.c - the ACPI tables: RSDP -> RSDT and XSDT -> FADT (-> FACS, DSDT), MADT. ACPI specification 6.4, chapter 5.
+ * acpi.c - the ACPI tables: RSDP -> RSDT and XSDT -> FADT (-> FACS, DSDT), MADT. ACPI
+ * specification 6.4, chapter 5.
  *
  * They lie one after the other at TT_ACPI_TABLES_GPA, the RSDP first, each aligned to 64 bytes.
  */
@@ -14,16 +15,16 @@
 #define OEM_ID	  "TTVM  "
 
 struct generic_address {
-	uint8_t space;		/* 1: system I/O */
+	uint8_t space; /* 1: system I/O */
 	uint8_t bits;
 	uint8_t offset;
-	uint8_t access_size;	/* 1 byte, 2 word, 3 dword */
+	uint8_t access_size; /* 1 byte, 2 word, 3 dword */
 	uint64_t address;
 } __attribute__((packed));
 
 struct rsdp {
 	char signature[8];
-	uint8_t checksum;	/* of the first 20 bytes */
+	uint8_t checksum; /* of the first 20 bytes */
 	char oem_id[6];
 	uint8_t revision;
 	uint32_t rsdt;
@@ -111,13 +112,13 @@ _Static_assert(sizeof(struct header) == 36, "ACPI 5.2.6");
 _Static_assert(sizeof(struct facs) == 64, "ACPI 5.2.10");
 _Static_assert(sizeof(struct fadt) == 276, "ACPI 5.2.9");
 
-#define FADT_WBINVD	       (1u << 0)
-#define FADT_PROC_C1	       (1u << 2)
-#define FADT_POWER_BUTTON      (1u << 4) /* not a fixed button: there is none */
-#define FADT_SLEEP_BUTTON      (1u << 5)
-#define FADT_RTC_NOT_FIXED     (1u << 6) /* RTC wake status is not in the fixed registers */
-#define FADT_TIMER_32_BIT      (1u << 8)
-#define FADT_RESET_REGISTER    (1u << 10)
+#define FADT_WBINVD		       (1u << 0)
+#define FADT_PROC_C1		       (1u << 2)
+#define FADT_POWER_BUTTON	       (1u << 4) /* not a fixed button: there is none */
+#define FADT_SLEEP_BUTTON	       (1u << 5)
+#define FADT_RTC_NOT_FIXED	       (1u << 6) /* RTC wake status is not in the fixed registers */
+#define FADT_TIMER_32_BIT	       (1u << 8)
+#define FADT_RESET_REGISTER	       (1u << 10)
 #define FADT_PROFILE_ENTERPRISE_SERVER 4
 
 /* Boot flags: no 8042, the CMOS clock is there. */
@@ -344,14 +345,15 @@ static struct facs *write_facs(struct area *area)
 	return facs;
 }
 
-static struct fadt *write_fadt(struct area *area, const struct facs *facs, const struct header *dsdt)
+static struct fadt *write_fadt(struct area *area, const struct facs *facs,
+			       const struct header *dsdt)
 {
 	struct fadt *f = area_alloc(area, sizeof(*f));
 
 	if (!f || !facs || !dsdt)
 		return NULL;
 	fill_header(&f->header, "FACP", 6, sizeof(*f));
-	f->facs = gpa_of(area, facs); /* below 4 GiB: the 64-bit fields stay 0, only one of each may be set */
+	f->facs = gpa_of(area, facs); /* X_FIRMWARE_CTRL stays 0: only one of the two may be set */
 	f->dsdt = gpa_of(area, dsdt);
 	f->x_dsdt = f->dsdt;
 	f->preferred_profile = FADT_PROFILE_ENTERPRISE_SERVER;
@@ -369,7 +371,7 @@ static struct fadt *write_fadt(struct area *area, const struct facs *facs, const
 	f->flags = FADT_WBINVD | FADT_PROC_C1 | FADT_POWER_BUTTON | FADT_SLEEP_BUTTON |
 		   FADT_RTC_NOT_FIXED | FADT_TIMER_32_BIT | FADT_RESET_REGISTER;
 	f->reset_register = io_address(TT_PORT_ACPI_RESET, 8, 1);
-	f->reset_value = 1;
+	f->reset_value = TT_ACPI_RESET_VALUE;
 	f->minor_revision = 4;
 	f->x_pm1a_event = io_address(TT_PORT_ACPI_PM1_EVENT, 32, 2);
 	f->x_pm1a_control = io_address(TT_PORT_ACPI_PM1_CONTROL, 16, 2);
@@ -401,8 +403,9 @@ static struct madt *write_madt(struct area *area, unsigned int num_vcpus)
 	*ioapic = (struct madt_ioapic){ 1, sizeof(*ioapic), 0, 0, TT_IOAPIC_BASE, 0 };
 	override = (struct madt_override *)(ioapic + 1);
 	*override++ = (struct madt_override){ 2, sizeof(*override), 0, 0, 2, 0 };
-	*override++ = (struct madt_override){ 2, sizeof(*override), 0, TT_GSI_ACPI_SCI,
-					      TT_GSI_ACPI_SCI, FLAGS_ACTIVE_HIGH_LEVEL };
+	*override++ = (struct madt_override){
+		2, sizeof(*override), 0, TT_GSI_ACPI_SCI, TT_GSI_ACPI_SCI, FLAGS_ACTIVE_HIGH_LEVEL
+	};
 	*(struct madt_lapic_nmi *)override =
 		(struct madt_lapic_nmi){ 4, sizeof(struct madt_lapic_nmi), 0xff, 0, 1 };
 	finish(&madt->header);
@@ -447,9 +450,11 @@ int tt_acpi_write_tables(struct tt_machine *m, struct tt_error *err)
 	struct madt *madt;
 
 	if (!area.base)
-		return tt_fail(err, -EINVAL, "guest memory is too small for the ACPI tables: give it 1 MiB or more");
+		return tt_fail(err, -EINVAL, "no room for the ACPI tables below 1 MiB: give the "
+			       "guest more memory");
 	if (m->config.num_vcpus > 255)
-		return tt_fail(err, -EINVAL, "%u vCPUs are more than xAPIC ids can tell apart (255)",
+		return tt_fail(err, -EINVAL,
+			       "%u vCPUs are more than xAPIC ids can tell apart (255)",
 			       m->config.num_vcpus);
 	rsdp = area_alloc(&area, sizeof(*rsdp));
 	dsdt = write_dsdt(&area);
@@ -459,6 +464,7 @@ int tt_acpi_write_tables(struct tt_machine *m, struct tt_error *err)
 	if (!area.overflow)
 		write_roots(&area, rsdp, fadt, madt);
 	if (area.overflow)
-		return tt_fail(err, -ENOSPC, "the ACPI tables do not fit into %llu bytes", TT_ACPI_TABLES_SIZE);
+		return tt_fail(err, -ENOSPC, "the ACPI tables do not fit into %llu bytes",
+			       TT_ACPI_TABLES_SIZE);
 	return 0;
 }

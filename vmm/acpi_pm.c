@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * acpi_pm.c - ACPI fixed hardware: PM1 event and control registers, the power management timer, the reset register.
- * ACPI specification 6.4, chapter 4.8.
+ * acpi_pm.c - ACPI fixed hardware: PM1 event and control registers, the power management timer, the
+ * reset register. ACPI specification 6.4, chapter 4.8.
  *
- * The machine is always in ACPI mode (no SMI command port). The timer has 32 bits. Its carry status is worked out when
- * somebody looks, or by a timer of ours when the guest has enabled its interrupt.
+ * The machine is always in ACPI mode (no SMI command port). The timer has 32 bits. Its carry status
+ * is worked out when somebody looks, or by a timer of ours when the guest has enabled its
+ * interrupt.
  */
 #include <stdlib.h>
 
 #include "acpi.h"
 #include "devices.h"
 
-#define PM_TIMER_HZ 3579545
+#define PM_TIMER_HZ   3579545
 #define PM_TIMER_HALF (1ull << 31) /* the status is set whenever bit 31 changes */
 
-#define STATUS_TIMER	0x0001
-#define STATUS_WRITABLE 0x8731	/* timer, bus master, global, buttons, RTC, wake: write 1 to clear */
+#define STATUS_TIMER 0x0001
+/* Write 1 to clear: timer, bus master, global lock, buttons, RTC, wake. */
+#define STATUS_WRITABLE 0x8731
 #define ENABLE_WRITABLE 0x4721
 
 #define CONTROL_SCI_EN	   0x0001
-#define CONTROL_WRITABLE   0x1c07 /* SCI_EN, BM_RLD, GBL_RLS is write-only, SLP_TYP */
+#define CONTROL_WRITABLE   0x1c03 /* SCI_EN, BM_RLD, SLP_TYP; GBL_RLS reads as 0 */
 #define CONTROL_SLEEP	   0x2000
 #define CONTROL_SLEEP_TYPE 10
 
-#define RESET_VALUE 1
-
 struct acpi_pm_state {
-	uint64_t deadline;	/* of the next carry, while its interrupt is enabled */
-	uint64_t carries;	/* changes of bit 31 that have been accounted for */
+	uint64_t deadline; /* of the next carry, while its interrupt is enabled */
+	uint64_t carries;  /* changes of bit 31 that have been accounted for */
 	uint16_t status;
 	uint16_t enable;
 	uint16_t control;
-	uint8_t irq;		/* level of the SCI */
+	uint8_t irq; /* level of the SCI */
 	uint8_t reserved;
 };
 
@@ -61,8 +61,8 @@ static void update(struct acpi_pm *pm, uint64_t now)
 	}
 	s->deadline = TT_TIME_NEVER;
 	if (s->enable & STATUS_TIMER)
-		s->deadline = tt_scale_up((carries + 1) * PM_TIMER_HALF,
-					  pm->machine->config.tsc_hz, PM_TIMER_HZ);
+		s->deadline = tt_scale_up((carries + 1) * PM_TIMER_HALF, pm->machine->config.tsc_hz,
+					  PM_TIMER_HZ);
 	irq = (s->status & s->enable) != 0;
 	if (irq != s->irq) {
 		s->irq = irq;
@@ -133,7 +133,7 @@ static void acpi_pm_write(void *ctx, uint64_t addr, const void *data, unsigned i
 		write_control(pm, (s->control & ~mask) | (value & mask));
 		break;
 	case TT_PORT_ACPI_RESET:
-		if (at == 0 && (value & 0xff) == RESET_VALUE)
+		if (at == 0 && (value & 0xff) == TT_ACPI_RESET_VALUE)
 			tt_machine_end(pm->machine, TT_END_RESET, 0);
 		break;
 	}
@@ -173,6 +173,7 @@ int tt_acpi_pm_create(struct tt_machine *m, struct tt_error *err)
 	acpi_pm_reset(&pm->dev);
 	tt_device_add(m, &pm->dev);
 	tt_timer_add(m, &pm->state.deadline, timer_fire, pm);
-	ret = tt_bus_add_pio(m, TT_PORT_ACPI_PM1_EVENT, TT_ACPI_PORTS_SIZE, acpi_pm_read, acpi_pm_write, pm);
+	ret = tt_bus_add_pio(m, TT_PORT_ACPI_PM1_EVENT, TT_ACPI_PORTS_SIZE, acpi_pm_read,
+			     acpi_pm_write, pm);
 	return ret ? tt_fail(err, ret, "acpi-pm: its ports are taken") : 0;
 }

@@ -6,15 +6,15 @@
 
 #include "aml.h"
 
-#define NAME_OP		0x08
-#define BYTE_PREFIX	0x0a
-#define WORD_PREFIX	0x0b
-#define DWORD_PREFIX	0x0c
-#define SCOPE_OP	0x10
-#define BUFFER_OP	0x11
-#define PACKAGE_OP	0x12
-#define EXT_OP_PREFIX	0x5b
-#define EXT_DEVICE_OP	0x82
+#define NAME_OP	      0x08
+#define BYTE_PREFIX   0x0a
+#define WORD_PREFIX   0x0b
+#define DWORD_PREFIX  0x0c
+#define SCOPE_OP      0x10
+#define BUFFER_OP     0x11
+#define PACKAGE_OP    0x12
+#define EXT_OP_PREFIX 0x5b
+#define EXT_DEVICE_OP 0x82
 
 static void emit(struct tt_aml *aml, uint32_t value, unsigned int bytes)
 {

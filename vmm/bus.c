@@ -2,9 +2,10 @@
 /*
  * bus.c - who answers at an address: port I/O and memory-mapped I/O.
  *
- * Claims are few and made before the guest runs: a sorted array with a binary search, and the last hit tried first because
- * guests talk to one device for a while. A device is only called for accesses of 1, 2, 4 or 8 bytes that lie inside its
- * claim; everything else is split into bytes here, so that no device has to think about straddling accesses.
+ * Claims are few and made before the guest runs: a sorted array with a binary search, and the last
+ * hit tried first because guests talk to one device for a while. A device is only called for
+ * accesses of 1, 2, 4 or 8 bytes that lie inside its claim; everything else is split into bytes
+ * here, so that no device has to think about straddling accesses.
  */
 #include <stdlib.h>
 
@@ -20,9 +21,9 @@ struct claim {
 };
 
 struct space {
-	struct claim *claims;	/* sorted by base, disjoint */
+	struct claim *claims; /* sorted by base, disjoint */
 	size_t nr;
-	size_t last;		/* index of the last hit */
+	size_t last; /* index of the last hit */
 };
 
 struct bus {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debug_exit.c - a port by which a guest ends the machine with a status of its own: writing N ends it with status N & 0xff.
+ * debug_exit.c - a port by which a guest ends the machine with a status of its own: writing N ends
+ * it with status N & 0xff.
  */
 #include <stdlib.h>
 

@@ -2,8 +2,9 @@
 /*
  * i8042.c - the keyboard controller at 0x60 and 0x64, with nothing connected to it.
  *
- * The ACPI tables say that there is none, so that operating systems do not wait for a keyboard; those that probe all the same
- * find a controller that passes its self-test and has no devices. What it is needed for is the reset line: command 0xfe.
+ * The ACPI tables say that there is none, so that operating systems do not wait for a keyboard;
+ * those that probe all the same find a controller that passes its self-test and has no devices.
+ * What it is needed for is the reset line: command 0xfe.
  */
 #include <stdlib.h>
 

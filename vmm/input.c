@@ -2,8 +2,9 @@
 /*
  * input.c - bytes from outside on their way to a device.
  *
- * Other threads post; a vCPU thread takes, when its seam says so and the device has room, and delivers. The queue is not
- * guest-visible state: bytes exist for the guest only from their delivery on, which is what a recording notes down.
+ * Other threads post; a vCPU thread takes, when its seam says so and the device has room, and
+ * delivers. The queue is not guest-visible state: bytes exist for the guest only from their
+ * delivery on, which is what a recording notes down.
  */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -17,8 +18,8 @@
 struct queue {
 	struct tt_input input;
 	pthread_mutex_t lock;
-	atomic_uint used;	/* read without the lock: most of the time there is nothing */
-	unsigned int head;	/* of the next byte to take */
+	atomic_uint used;  /* read without the lock: most of the time there is nothing */
+	unsigned int head; /* of the next byte to take */
 	uint8_t bytes[QUEUE_SIZE];
 };
 

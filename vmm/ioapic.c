@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ioapic.c - the I/O APIC (82093AA) at 0xfec00000: 24 pins, each with a redirection entry that turns it into a message.
+ * ioapic.c - the I/O APIC (82093AA) at 0xfec00000: 24 pins, each with a redirection entry that
+ * turns it into a message.
  *
  * Version 0x11: there is no EOI register; the LAPICs broadcast the EOI of level-triggered vectors.
  */
@@ -58,7 +59,10 @@ static void ioapic_send(struct tt_ioapic *ioapic, unsigned int pin)
 		*entry |= ENTRY_REMOTE_IRR;
 }
 
-/* Send the message of a level-triggered pin if its line is high and the last one has been dealt with. */
+/*
+ * Send the message of a level-triggered pin if its line is high and the last one has been dealt
+ * with.
+ */
 static void ioapic_service_level(struct tt_ioapic *ioapic, unsigned int pin)
 {
 	uint64_t entry = ioapic->state.redirection[pin];

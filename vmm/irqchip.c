@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * irqchip.c - the interrupt system as devices and vCPUs see it: lines in, vectors out. See irqchip.h for the picture.
+ * irqchip.c - the interrupt system as devices and vCPUs see it: lines in, vectors out. See
+ * irqchip.h for the picture.
  */
 #include <stdlib.h>
 
 #include "irqchip.h"
 
-#define TIMER_PIN 2	/* ISA interrupt 0 arrives here at the IOAPIC; the MADT says so */
+#define TIMER_PIN   2 /* ISA interrupt 0 arrives here at the IOAPIC; the MADT says so */
 #define MSI_ADDRESS 0xfee00000ull
 
 void tt_irq_set(struct tt_machine *m, unsigned int gsi, bool level)

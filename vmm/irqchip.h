@@ -35,13 +35,14 @@ struct tt_ioapic;
 struct tt_lapic;
 
 /*
- * Signals that go past the interrupt controller to the vCPU itself. Set by the owner of the vCPUs; while a function is NULL
- * such messages are dropped. Called with the device lock held, possibly on another vCPU's thread.
+ * Signals that go past the interrupt controller to the vCPU itself. Set by the owner of the vCPUs;
+ * while a function is NULL such messages are dropped. Called with the device lock held, possibly on
+ * another vCPU's thread.
  */
 struct tt_cpu_signals {
 	void (*nmi)(struct tt_vcpu *vcpu);
-	void (*init)(struct tt_vcpu *vcpu);			/* wait for STARTUP */
-	void (*startup)(struct tt_vcpu *vcpu, uint8_t page);	/* real mode, at page << 12 */
+	void (*init)(struct tt_vcpu *vcpu);		     /* wait for STARTUP */
+	void (*startup)(struct tt_vcpu *vcpu, uint8_t page); /* real mode, at page << 12 */
 };
 
 struct tt_irqchip {
@@ -54,7 +55,10 @@ struct tt_irqchip {
 
 void tt_irqchip_set_cpu_signals(struct tt_machine *m, const struct tt_cpu_signals *signals);
 
-/* The guest's TSC was moved against device time: an armed TSC deadline moves with it. After tt_seam_ops.set_tsc(). */
+/*
+ * The guest's TSC was moved against device time: an armed TSC deadline moves with it. After
+ * tt_seam_ops.set_tsc().
+ */
 void tt_lapic_tsc_moved(struct tt_vcpu *vcpu);
 
 /* pic.c */

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * lapic.c - the local APIC of each vCPU: xAPIC registers at 0xfee00000, messages between LAPICs, the timer.
- * Intel SDM volume 3, chapter "Advanced Programmable Interrupt Controller".
+ * lapic.c - the local APIC of each vCPU: xAPIC registers at 0xfee00000, messages between LAPICs,
+ * the timer. Intel SDM volume 3, chapter "Advanced Programmable Interrupt Controller".
  *
- * State after reset is what firmware leaves on a PC: LINT0 of vCPU 0 passes the PIC on (virtual wire), LINT1 is NMI. The
- * base address cannot be moved (IA32_APIC_BASE with another address gives #GP) and there is no x2APIC.
+ * State after reset is what firmware leaves on a PC: LINT0 of vCPU 0 passes the PIC on (virtual
+ * wire), LINT1 is NMI. The base address cannot be moved (IA32_APIC_BASE with another address gives
+ * #GP) and there is no x2APIC.
  */
 #include <stdlib.h>
 
@@ -33,19 +34,19 @@ enum {
 };
 
 static const uint32_t lvt_writable[NR_LVT] = {
-	[LVT_TIMER] = 0x700ff,	 [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
+	[LVT_TIMER] = 0x700ff, [LVT_THERMAL] = 0x107ff, [LVT_PERF] = 0x107ff,
 	[LVT_LINT0] = 0x1a7ff, [LVT_LINT1] = 0x1a7ff,	[LVT_ERROR] = 0x100ff,
 };
 
 #define VERSION (0x14 | (NR_LVT - 1) << 16)
 
-#define SVR_ENABLED (1u << 8)
+#define SVR_ENABLED  (1u << 8)
 #define SVR_WRITABLE 0x3ffu
 
-#define ICR_LOGICAL	 (1u << 11)
-#define ICR_ASSERT	 (1u << 14)
-#define ICR_LEVEL	 (1u << 15)
-#define ICR_WRITABLE	 0xccfffu
+#define ICR_LOGICAL  (1u << 11)
+#define ICR_ASSERT   (1u << 14)
+#define ICR_LEVEL    (1u << 15)
+#define ICR_WRITABLE 0xccfffu
 
 #define ESR_SEND_ILLEGAL_VECTOR	   (1u << 5)
 #define ESR_RECEIVE_ILLEGAL_VECTOR (1u << 6)
@@ -202,7 +203,8 @@ bool tt_lapics_deliver(struct tt_machine *m, const struct tt_irq_message *messag
 		if (!lapic_matches(lapic, message))
 			continue;
 		if (message->mode != TT_DELIVERY_LOWEST)
-			taken |= tt_lapic_accept(lapic, message->mode, message->vector, message->level);
+			taken |= tt_lapic_accept(lapic, message->mode, message->vector,
+						 message->level);
 		else if (tt_lapic_enabled(lapic) && (lapic->state.svr & SVR_ENABLED) &&
 			 (!lowest || lapic_ppr(lapic) < lapic_ppr(lowest)))
 			lowest = lapic;
@@ -256,7 +258,8 @@ static void lapic_send(struct tt_lapic *lapic)
 	};
 	unsigned int shorthand = s->icr_low >> 18 & 3, i;
 
-	if (message.mode == TT_DELIVERY_INIT && (s->icr_low & ICR_LEVEL) && !(s->icr_low & ICR_ASSERT))
+	if (message.mode == TT_DELIVERY_INIT && (s->icr_low & ICR_LEVEL) &&
+	    !(s->icr_low & ICR_ASSERT))
 		return; /* INIT level de-assert: does nothing since the Pentium 4 */
 	if (message.mode <= TT_DELIVERY_LOWEST && message.vector < 16) {
 		lapic_error(lapic, ESR_SEND_ILLEGAL_VECTOR);
@@ -403,7 +406,7 @@ static void lapic_write_register(struct tt_lapic *lapic, unsigned int reg, uint3
 	}
 }
 
-/* The LAPIC that an access to TT_LAPIC_BASE means: each vCPU sees its own. NULL when it is switched off. */
+/* The LAPIC that TT_LAPIC_BASE means: each vCPU sees its own. NULL when it is switched off. */
 static struct tt_lapic *current_lapic(struct tt_machine *m)
 {
 	struct tt_vcpu *vcpu = m->current ? m->current : &m->vcpus[0];

@@ -11,7 +11,7 @@
 /* Local vector table, in register order from REG_LVT. */
 enum { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, NR_LVT };
 
-#define LVT_MASKED (1u << 16)
+#define LVT_MASKED	     (1u << 16)
 #define TT_APIC_BASE_ENABLED (1ull << 11)
 
 struct lapic_state {
@@ -27,23 +27,24 @@ struct lapic_state {
 	uint32_t ldr;
 	uint32_t dfr;
 	uint32_t svr;
-	uint32_t esr;		/* as last latched by a write */
+	uint32_t esr; /* as last latched by a write */
 	uint32_t esr_pending;
 	uint32_t icr_low;
 	uint32_t icr_high;
 	uint32_t timer_initial;
 	uint32_t timer_divide;
-	uint32_t lint0;		/* level of the pin */
+	uint32_t lint0; /* level of the pin */
 };
 
-_Static_assert(sizeof(struct lapic_state) == 5 * 8 + (3 * 8 + NR_LVT + 12) * 4, "digest: no padding");
+_Static_assert(sizeof(struct lapic_state) == 5 * 8 + (3 * 8 + NR_LVT + 12) * 4,
+	       "digest: no padding");
 
 struct tt_lapic {
 	struct tt_device dev;
 	struct lapic_state state;
 	struct tt_vcpu *vcpu;
 	/* derived from the state */
-	int highest_irr;	/* -1: none */
+	int highest_irr; /* -1: none */
 	int highest_isr;
 	char name[16];
 };
@@ -54,7 +55,8 @@ static inline bool tt_lapic_enabled(const struct tt_lapic *lapic)
 }
 
 /* False when the LAPIC does not take it. */
-bool tt_lapic_accept(struct tt_lapic *lapic, enum tt_delivery_mode mode, uint8_t vector, bool level);
+bool tt_lapic_accept(struct tt_lapic *lapic, enum tt_delivery_mode mode, uint8_t vector,
+		     bool level);
 
 /* lapic_timer.c */
 void tt_lapic_timer_stop(struct tt_lapic *lapic);

@@ -2,8 +2,9 @@
 /*
  * lapic_timer.c - the timer of a local APIC: one-shot, periodic, TSC deadline.
  *
- * Its input clock is the virtual TSC: one bus tick is one TSC tick, so nothing is ever rounded. (CPUID leaf 0x15 with a 1:1
- * ratio says the same.) The counter does not run; its value follows from the virtual time at which it was loaded.
+ * Its input clock is the virtual TSC: one bus tick is one TSC tick, so nothing is ever rounded.
+ * (CPUID leaf 0x15 with a 1:1 ratio says the same.) The counter does not run; its value follows
+ * from the virtual time at which it was loaded.
  */
 #include "lapic.h"
 
@@ -98,8 +99,8 @@ void tt_lapic_timer_write_lvt(struct tt_lapic *lapic, uint32_t value)
 	}
 	/* One-shot to periodic or back: the counter runs on. */
 	now = tt_machine_now(lapic->vcpu->machine);
-	timer_start(lapic, before == TIMER_PERIODIC ? now - (now - s->timer.start) % period :
-						      s->timer.start);
+	timer_start(lapic, before == TIMER_PERIODIC ? now - (now - s->timer.start) % period
+						    : s->timer.start);
 }
 
 void tt_lapic_timer_write_divide(struct tt_lapic *lapic, uint32_t value)
@@ -113,7 +114,9 @@ void tt_lapic_timer_write_divide(struct tt_lapic *lapic, uint32_t value)
 		uint64_t now = tt_machine_now(lapic->vcpu->machine);
 		uint64_t back = (uint64_t)done * timer_divisor(s);
 
-		/* The count stays, its speed changes; a start before time 0 is the start of time. */
+		/*
+		 * The count stays, its speed changes; a start before time 0 is the start of time.
+		 */
 		timer_start(lapic, now > back ? now - back : 0);
 	}
 }
@@ -134,8 +137,8 @@ static void timer_arm_tsc_deadline(struct tt_lapic *lapic)
 	uint64_t now = tt_machine_now(m), tsc = m->seam->ops->guest_tsc(m->seam, lapic->vcpu);
 
 	if (s->tsc_deadline)
-		s->timer.deadline = s->tsc_deadline > tsc ?
-					    tt_time_add(now, s->tsc_deadline - tsc) : now;
+		s->timer.deadline =
+			s->tsc_deadline > tsc ? tt_time_add(now, s->tsc_deadline - tsc) : now;
 	else
 		s->timer.deadline = TT_TIME_NEVER;
 }

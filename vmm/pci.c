@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pci.c - PCI bus 0 behind configuration mechanism #1 (ports 0xcf8 and 0xcfc), with a host bridge as device 0.
+ * pci.c - PCI bus 0 behind configuration mechanism #1 (ports 0xcf8 and 0xcfc), with a host bridge
+ * as device 0.
  */
 #include <stdlib.h>
 
 #include "devices.h"
 #include "pci.h"
 
-#define PORT_ADDRESS 0xcf8
-#define PORT_DATA    0xcfc
+#define PORT_ADDRESS   0xcf8
+#define PORT_DATA      0xcfc
 #define ADDRESS_ENABLE 0x80000000u
 
 struct pci_state {
@@ -27,11 +28,14 @@ struct pci {
 	struct tt_machine *machine;
 };
 
-/* Vendor 1b36 (Red Hat), device 0008: the generic host bridge that no operating system has a driver or quirk for. */
+/*
+ * Vendor 1b36 (Red Hat), device 0008: the generic host bridge that no operating system has a driver
+ * or quirk for.
+ */
 static const uint8_t bridge_reset[16] = {
-	0x36, 0x1b, 0x08, 0x00,	/* vendor, device */
-	0x07, 0x00, 0x00, 0x00,	/* command: I/O, memory, bus master; status */
-	0x00, 0x00, 0x00, 0x06,	/* revision, class: host bridge */
+	0x36, 0x1b, 0x08, 0x00, /* vendor, device */
+	0x07, 0x00, 0x00, 0x00, /* command: I/O, memory, bus master; status */
+	0x00, 0x00, 0x00, 0x06, /* revision, class: host bridge */
 	0x00, 0x00, 0x00, 0x00,
 };
 
@@ -94,7 +98,10 @@ static void address_read(struct pci *pci, unsigned int at, void *data, unsigned 
 
 static void address_write(struct pci *pci, unsigned int at, const void *data, unsigned int len)
 {
-	/* Only a whole write is for the address register: 0xcf9 by itself is somebody else's port on a PC. */
+	/*
+	 * Only a whole write is for the address register: 0xcf9 by itself is somebody else's port
+	 * on a PC.
+	 */
 	if (at == 0 && len == 4)
 		pci->state.address = tt_io_get(data, len) & 0x80fffffc;
 }

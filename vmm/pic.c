@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pic.c - the pair of 8259A interrupt controllers at 0x20 and 0xa0, with the edge/level registers at 0x4d0.
+ * pic.c - the pair of 8259A interrupt controllers at 0x20 and 0xa0, with the edge/level registers
+ * at 0x4d0.
  *
- * The slave's output is line 2 of the master. Priorities are numbered 0 (highest) to 7, counted from the line after the
- * one that `lowest` names. Intel 8259A data sheet, 231468-003.
+ * The slave's output is line 2 of the master. Priorities are numbered 0 (highest) to 7, counted
+ * from the line after the one that `lowest` names. Intel 8259A data sheet, 231468-003.
  */
 #include <stdlib.h>
 
 #include "devices.h"
 #include "irqchip.h"
 
-#define CASCADE_LINE 2
+#define CASCADE_LINE  2
 #define SPURIOUS_LINE 7
 
 struct pic_chip {
-	uint8_t irr;		/* requests; level-triggered lines appear here as long as they are high */
+	uint8_t irr; /* requests; level-triggered lines appear here as long as they are high */
 	uint8_t isr;
 	uint8_t imr;
 	uint8_t lines;
-	uint8_t elcr;		/* 1: level triggered */
-	uint8_t base;		/* vector of line 0 */
-	uint8_t lowest;		/* line of lowest priority */
-	uint8_t init_step;	/* next initialisation word 2..4, 0 when none is expected */
+	uint8_t elcr;	   /* 1: level triggered */
+	uint8_t base;	   /* vector of line 0 */
+	uint8_t lowest;	   /* line of lowest priority */
+	uint8_t init_step; /* next initialisation word 2..4, 0 when none is expected */
 	uint8_t wants_icw4;
 	uint8_t single;
 	uint8_t auto_eoi;

@@ -2,17 +2,18 @@
 /*
  * pit.c - the 8254 interval timer at 0x40 and the port 0x61 that gates and reads its channel 2.
  *
- * Counters do not run: their values follow from the virtual time at which they were loaded. Only channel 0 has a timer,
- * for interrupt 0. Intel 8254 data sheet, 231164-005.
+ * Counters do not run: their values follow from the virtual time at which they were loaded. Only
+ * channel 0 has a timer, for interrupt 0. Intel 8254 data sheet, 231164-005.
  */
 #include <stdlib.h>
 
 #include "devices.h"
 
-#define PIT_HZ 1193182
-#define NR_CHANNELS 3
+#define PIT_HZ		1193182
+#define NR_CHANNELS	3
 #define SPEAKER_CHANNEL 2
-#define REFRESH_NS 15085 /* half a period of the DRAM refresh request that bit 4 of port 0x61 shows */
+/* Half a period of the DRAM refresh request that bit 4 of port 0x61 shows. */
+#define REFRESH_NS 15085
 
 #define PORT_COUNTER0 0x40
 #define PORT_CONTROL  0x43
@@ -21,27 +22,27 @@
 enum { ACCESS_LATCH, ACCESS_LOW, ACCESS_HIGH, ACCESS_BOTH };
 
 struct pit_channel {
-	uint64_t loaded;	/* virtual time at which counting began */
-	uint32_t reload;	/* 1..0x10000; 0: never loaded */
+	uint64_t loaded; /* virtual time at which counting began */
+	uint32_t reload; /* 1..0x10000; 0: never loaded */
 	uint16_t latch;
-	uint8_t latched;	/* bytes of the latch that are still to be read */
+	uint8_t latched; /* bytes of the latch that are still to be read */
 	uint8_t status;
 	uint8_t status_latched;
 	uint8_t access;
 	uint8_t mode;
 	uint8_t bcd;
 	uint8_t gate;
-	uint8_t write_high;	/* the next write is the high byte */
+	uint8_t write_high; /* the next write is the high byte */
 	uint8_t read_high;
 	uint8_t write_low_byte;
-	uint8_t null_count;	/* mode is set, count is not */
+	uint8_t null_count; /* mode is set, count is not */
 	uint8_t reserved[5];
 };
 
 struct pit_state {
 	struct tt_periodic timer;
 	struct pit_channel channels[NR_CHANNELS];
-	uint8_t speaker;	/* bits 0 (gate 2) and 1 (data) of port 0x61 */
+	uint8_t speaker; /* bits 0 (gate 2) and 1 (data) of port 0x61 */
 	uint8_t reserved[7];
 };
 
@@ -264,7 +265,10 @@ static void write_speaker(struct pit *pit, uint8_t value)
 	uint8_t gate = value & 1;
 
 	pit->state.speaker = value & 3;
-	/* A rising gate starts modes 1, 2, 3 and 5 anew. Modes 0 and 4 would pause while it is low; nobody uses that. */
+	/*
+	 * A rising gate starts modes 1, 2, 3 and 5 anew. Modes 0 and 4 would pause while it is low;
+	 * nobody uses that.
+	 */
 	if (gate && !ch->gate && ch->mode != 0 && ch->mode != 4)
 		ch->loaded = tt_machine_now(pit->machine);
 	ch->gate = gate;

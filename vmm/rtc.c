@@ -2,18 +2,19 @@
 /*
  * rtc.c - the real-time clock and CMOS memory at 0x70 and 0x71: a Motorola MC146818A, interrupt 8.
  *
- * The clock does not run: its time is config.wall_clock plus the virtual seconds since. It advances by whole seconds; around
- * each advance the UIP bit is up as long as on the chip. Setting the clock moves `base`, the time of day at virtual time 0
- * of the second counter. While the SET bit stops the clock, registers are what the guest wrote.
+ * The clock does not run: its time is config.wall_clock plus the virtual seconds since. It advances
+ * by whole seconds; around each advance the UIP bit is up as long as on the chip. Setting the clock
+ * moves `base`, the time of day at virtual time 0 of the second counter. While the SET bit stops
+ * the clock, registers are what the guest wrote.
  *
- * Flags (update ended, alarm) are worked out when somebody looks or when their interrupt is enabled, so that a clock that
- * nobody listens to has no timers.
+ * Flags (update ended, alarm) are worked out when somebody looks or when their interrupt is
+ * enabled, so that a clock that nobody listens to has no timers.
  */
 #include <stdlib.h>
 
 #include "devices.h"
 
-#define RTC_GSI 8
+#define RTC_GSI	   8
 #define PORT_INDEX 0x70
 #define PORT_DATA  0x71
 #define CMOS_SIZE  128
@@ -55,7 +56,7 @@ enum {
 
 #define D_VALID 0x80
 
-#define ALARM_ANY 0xc0	/* alarm bytes from here on match everything */
+#define ALARM_ANY 0xc0 /* alarm bytes from here on match everything */
 #define HOURS_PM  0x80
 
 /* UIP rises 244 us before an update, which then takes 248 us. */
@@ -65,13 +66,13 @@ enum {
 
 struct rtc_state {
 	struct tt_periodic periodic;
-	uint64_t deadline;	/* of the next update or alarm that has its interrupt enabled */
-	uint64_t zero;		/* virtual time of second 0: seconds advance at zero + n * tsc_hz */
-	int64_t base;		/* time of day, seconds since the epoch, at second 0 */
-	uint64_t looked;	/* the second up to which the flags are worked out */
+	uint64_t deadline; /* of the next update or alarm that has its interrupt enabled */
+	uint64_t zero;	   /* virtual time of second 0: seconds advance at zero + n * tsc_hz */
+	int64_t base;	   /* time of day, seconds since the epoch, at second 0 */
+	uint64_t looked;   /* the second up to which the flags are worked out */
 	uint8_t cmos[CMOS_SIZE]; /* time registers count while the clock is stopped only */
 	uint8_t index;
-	uint8_t irq;		/* level of the interrupt line */
+	uint8_t irq; /* level of the interrupt line */
 	uint8_t reserved[6];
 };
 
@@ -89,7 +90,7 @@ struct civil {
 	unsigned int hour, minute, second;
 };
 
-/* ------------------------------------------------------------------ calendar (proleptic Gregorian, UTC) */
+/* ------------------------------------------------------------------ calendar: Gregorian, UTC */
 
 static int64_t days_from_civil(int64_t year, unsigned int month, unsigned int day)
 {
@@ -119,7 +120,8 @@ static void civil_from_seconds(int64_t seconds, struct civil *c)
 	days += 719468;
 	era = (days >= 0 ? days : days - 146096) / 146097;
 	day_of_era = days - era * 146097;
-	year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
 	day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
 	month = (5 * day_of_year + 2) / 153;
 	c->day = day_of_year - (153 * month + 2) / 5 + 1;
@@ -198,7 +200,8 @@ static int64_t time_from_registers(const struct rtc_state *s)
 	unsigned int month = decode(s, s->cmos[REG_MONTH]);
 
 	return days_from_civil(year, month >= 1 && month <= 12 ? month : 1,
-			       decode(s, s->cmos[REG_DAY])) * SECONDS_PER_DAY +
+			       decode(s, s->cmos[REG_DAY])) *
+		       SECONDS_PER_DAY +
 	       decode_hour(s, s->cmos[REG_HOURS]) * 3600 + decode(s, s->cmos[REG_MINUTES]) * 60 +
 	       decode(s, s->cmos[REG_SECONDS]);
 }
@@ -392,7 +395,7 @@ static void write_control(struct rtc *rtc, unsigned int reg, uint8_t value, uint
 		unsigned int changed = s->cmos[REG_B] ^ value;
 
 		s->cmos[REG_B] = value;
-		/* The data mode says how registers are read, so a running clock shows its time in the new one. */
+		/* A running clock shows its time in the new data mode from now on. */
 		if (changed & B_PERIODIC)
 			update_periodic(rtc, now);
 	} else {
@@ -450,7 +453,7 @@ static void rtc_write(void *ctx, uint64_t addr, const void *data, unsigned int l
 		if (addr + i == PORT_DATA)
 			write_register(rtc, bytes[i]);
 		else
-			rtc->state.index = bytes[i] % CMOS_SIZE; /* bit 7 masks NMI: there is none */
+			rtc->state.index = bytes[i] & (CMOS_SIZE - 1); /* bit 7: NMI mask */
 	}
 }
 

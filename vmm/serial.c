@@ -2,19 +2,21 @@
 /*
  * serial.c - COM1, a 16550A at 0x3f8, interrupt 4.
  *
- * The line is infinitely fast: a byte that is written is gone before the next instruction, so the transmitter is always
- * empty. Received bytes below the FIFO's trigger level raise the character-timeout interrupt at once, for the same reason.
+ * The line is infinitely fast: a byte that is written is gone before the next instruction, so the
+ * transmitter is always empty. Received bytes below the FIFO's trigger level raise the
+ * character-timeout interrupt at once, for the same reason.
  *
- * Input waits outside until the guest listens: until it has enabled the received-data interrupt, or has looked for data
- * POLLS_TO_LISTEN times in a row. A byte that arrived during boot would be flushed by the driver's start-up.
+ * Input waits outside until the guest listens: until it has enabled the received-data interrupt, or
+ * has looked for data POLLS_TO_LISTEN times in a row. A byte that arrived during boot would be
+ * flushed by the driver's start-up.
  */
 #include <stdlib.h>
 
 #include "devices.h"
 
-#define SERIAL_PORT 0x3f8
-#define SERIAL_GSI  4
-#define FIFO_SIZE   16
+#define SERIAL_PORT	0x3f8
+#define SERIAL_GSI	4
+#define FIFO_SIZE	16
 #define POLLS_TO_LISTEN 64
 
 enum { REG_DATA, REG_IER, REG_FCR_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_SCRATCH };
@@ -32,8 +34,8 @@ enum { REG_DATA, REG_IER, REG_FCR_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 #define IIR_TIMEOUT  0x0c
 #define IIR_FIFO     0xc0
 
-#define FCR_ENABLE	0x01
-#define FCR_CLEAR_RX	0x02
+#define FCR_ENABLE   0x01
+#define FCR_CLEAR_RX 0x02
 
 #define LCR_DLAB 0x80
 
@@ -54,7 +56,7 @@ enum { REG_DATA, REG_IER, REG_FCR_IIR, REG_LCR, REG_MCR, REG_LSR, REG_MSR, REG_S
 
 struct serial_state {
 	uint8_t fifo[FIFO_SIZE];
-	uint8_t head;		/* of the next byte to read */
+	uint8_t head; /* of the next byte to read */
 	uint8_t count;
 	uint8_t ier;
 	uint8_t fcr;
@@ -64,9 +66,9 @@ struct serial_state {
 	uint8_t scratch;
 	uint16_t divisor;
 	uint8_t overrun;
-	uint8_t empty_pending;	/* the transmitter became empty and nobody has been told yet */
-	uint8_t polls;		/* reads of LSR without data since anything else was accessed */
-	uint8_t irq;		/* level of the interrupt line */
+	uint8_t empty_pending; /* the transmitter became empty and nobody has been told yet */
+	uint8_t polls;	       /* reads of LSR without data since anything else was accessed */
+	uint8_t irq;	       /* level of the interrupt line */
 	uint8_t reserved[2];
 };
 
@@ -152,7 +154,10 @@ static void transmit(struct serial *serial, uint8_t byte)
 	s->empty_pending = 1;
 }
 
-/* The modem lines: somebody is always there; in loopback they are our own. Keeps track of what has changed. */
+/*
+ * The modem lines: somebody is always there; in loopback they are our own. Keeps track of what has
+ * changed.
+ */
 static void update_modem(struct serial_state *s)
 {
 	uint8_t lines = MSR_CTS | MSR_DSR | MSR_DCD, changed;
@@ -227,7 +232,10 @@ static void write_register(struct serial *serial, unsigned int reg, uint8_t valu
 			s->divisor = (s->divisor & 0xff) | value << 8;
 			break;
 		}
-		/* Enabling it while the transmitter is empty raises it: drivers start to send that way. */
+		/*
+		 * Enabling it while the transmitter is empty raises it: drivers start to send that
+		 * way.
+		 */
 		if ((value & IER_EMPTY) && !(s->ier & IER_EMPTY))
 			s->empty_pending = 1;
 		s->ier = value & 0x0f;

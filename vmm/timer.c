@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * timer.c - virtual time for devices: the list of timers, scaling between clocks, and timers that repeat.
+ * timer.c - virtual time for devices: the list of timers, scaling between clocks, and timers that
+ * repeat.
  *
- * A machine has about half a dozen timers, so the list is an array that is scanned. Timers that are due at the same time
- * fire in the order of their registration: the same in every run.
+ * A machine has about half a dozen timers, so the list is an array that is scanned. Timers that are
+ * due at the same time fire in the order of their registration: the same in every run.
  */
 #include <stdlib.h>
 
@@ -101,8 +102,8 @@ static uint64_t periodic_at(const struct tt_periodic *p, uint64_t n, uint64_t nu
 	return p->start + tt_scale_up(n, num, den);
 }
 
-void tt_periodic_start(const struct tt_machine *m, struct tt_periodic *p, uint64_t start, uint64_t num,
-		       uint64_t den)
+void tt_periodic_start(const struct tt_machine *m, struct tt_periodic *p, uint64_t start,
+		       uint64_t num, uint64_t den)
 {
 	uint64_t first = tt_scale_up(1, num, den);
 	uint64_t min = tt_ticks_from_ns(m, TT_PERIODIC_MIN_NS);

@@ -1,27 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * fake-machine.h - a machine for unit tests of devices: the real devices and interrupt controllers, RAM, but no KVM, and a
- * clock that the test sets. Only time is fake.
+ * fake-machine.h - a machine for unit tests of devices: the real devices and interrupt controllers,
+ * RAM, but no KVM, and a clock that the test sets. Only time is fake.
  */
 #ifndef TTVM_FAKE_MACHINE_H
 #define TTVM_FAKE_MACHINE_H
 
 #include "vmm.h"
 
-#define FAKE_TSC_HZ 2000000000ull /* two ticks per nanosecond */
+#define FAKE_TSC_HZ    2000000000ull /* two ticks per nanosecond */
 #define FAKE_MAX_VCPUS 4
-#define FAKE_RAM_SIZE (2u << 20)
+#define FAKE_RAM_SIZE  (2u << 20)
 
 struct fake_machine {
 	struct tt_machine m;
 	struct tt_seam seam;
-	uint64_t now;		/* virtual time, ticks */
-	uint64_t tsc_offset;	/* guest TSC - now */
-	char console[4096];	/* what COM1 has sent */
+	uint64_t now;	     /* virtual time, ticks */
+	uint64_t tsc_offset; /* guest TSC - now */
+	char console[4096];  /* what COM1 has sent */
 	size_t console_len;
 };
 
-/* Interrupt controllers and all devices; vCPU 0 is the one that accesses them. wall_clock in seconds since the epoch. */
+/*
+ * Interrupt controllers and all devices; vCPU 0 is the one that accesses them. wall_clock in
+ * seconds since the epoch.
+ */
 void fake_machine_create(struct fake_machine *f, unsigned int num_vcpus, uint64_t wall_clock);
 /* The same without any device: for tests of bus, timers and inputs. */
 void fake_machine_create_bare(struct fake_machine *f, unsigned int num_vcpus);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_acpi.c - the ACPI tables: pointers, lengths, checksums, contents; and, where iasl is installed, what it thinks of them.
+ * test_acpi.c - the ACPI tables: pointers, lengths, checksums, contents; and, where iasl is
+ * installed, what it thinks of them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -95,17 +96,17 @@ static void test_fadt(void **state)
 	assert_int_equal(field(fadt, 36, 4) % 64, 0);
 	assert_table(at(&f, field(fadt, 40, 4)), "DSDT");
 	assert_int_equal(field(fadt, 46, 2), TT_GSI_ACPI_SCI);
-	assert_int_equal(field(fadt, 48, 4), 0);			/* no SMI command */
+	assert_int_equal(field(fadt, 48, 4), 0); /* no SMI command */
 	assert_int_equal(field(fadt, 56, 4), TT_PORT_ACPI_PM1_EVENT);
 	assert_int_equal(field(fadt, 64, 4), TT_PORT_ACPI_PM1_CONTROL);
 	assert_int_equal(field(fadt, 76, 4), TT_PORT_ACPI_PM_TIMER);
-	assert_int_equal(fadt[108], 0x32);				/* century */
-	assert_int_equal(field(fadt, 109, 2) & 1 << 1, 0);		/* no 8042 */
-	assert_int_equal(field(fadt, 109, 2) & 1 << 2, 1 << 2);	/* no VGA */
-	assert_int_equal(field(fadt, 109, 2) & 1 << 5, 0);		/* CMOS clock */
-	assert_int_equal(field(fadt, 112, 4) & 1 << 20, 0);		/* not hardware-reduced */
-	assert_int_equal(field(fadt, 112, 4) & 1 << 10, 1 << 10);	/* reset register */
-	assert_int_equal(field(fadt, 112, 4) & 1 << 8, 1 << 8);		/* 32-bit PM timer */
+	assert_int_equal(fadt[108], 0x32);			  /* century */
+	assert_int_equal(field(fadt, 109, 2) & 1 << 1, 0);	  /* no 8042 */
+	assert_int_equal(field(fadt, 109, 2) & 1 << 2, 1 << 2);	  /* no VGA */
+	assert_int_equal(field(fadt, 109, 2) & 1 << 5, 0);	  /* CMOS clock */
+	assert_int_equal(field(fadt, 112, 4) & 1 << 20, 0);	  /* not hardware-reduced */
+	assert_int_equal(field(fadt, 112, 4) & 1 << 10, 1 << 10); /* reset register */
+	assert_int_equal(field(fadt, 112, 4) & 1 << 8, 1 << 8);	  /* 32-bit PM timer */
 	assert_int_equal(field(fadt, 120, 8), TT_PORT_ACPI_RESET);
 	assert_int_equal(fadt[128], 1);
 	fake_machine_destroy(&f);
@@ -193,15 +194,25 @@ static void test_aml_overflow_is_noticed(void **state)
 	tt_aml_name(&aml, "A");
 	tt_aml_eisa_id(&aml, "PNP0A03");
 	assert_false(aml.overflow);
-	assert_memory_equal(buffer, "\x08""A___\x0c\x41\xd0\x0a\x03", 10);
+	assert_memory_equal(buffer,
+			    "\x08"
+			    "A___\x0c\x41\xd0\x0a\x03",
+			    10);
 }
 
 static void test_iasl_reads_the_dsdt(void **state)
 {
 	static const char *const expected[] = {
-		"Name (\\_S5, Package (0x04)", "Device (PCI0)", "EisaId (\"PNP0A03\")",
-		"WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,", "0xFEBFFFFF",
-		"Device (COM1)", "EisaId (\"PNP0501\")", "0x03F8", "IRQNoFlags ()", "Device (RTC0)",
+		"Name (\\_S5, Package (0x04)",
+		"Device (PCI0)",
+		"EisaId (\"PNP0A03\")",
+		"WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,",
+		"0xFEBFFFFF",
+		"Device (COM1)",
+		"EisaId (\"PNP0501\")",
+		"0x03F8",
+		"IRQNoFlags ()",
+		"Device (RTC0)",
 	};
 	struct fake_machine f;
 	char dir[] = "/tmp/ttvm-acpi-XXXXXX", path[64], command[256], text[16384];
@@ -222,7 +233,8 @@ static void test_iasl_reads_the_dsdt(void **state)
 	fclose(file);
 	/* Disassembles, and what comes out compiles again without an error or a warning. */
 	snprintf(command, sizeof(command),
-		 "cd %s && iasl -d dsdt.aml >d.log 2>&1 && iasl -we -p again dsdt.dsl >c.log 2>&1", dir);
+		 "cd %s && iasl -d dsdt.aml >d.log 2>&1 && iasl -we -p again dsdt.dsl >c.log 2>&1",
+		 dir);
 	assert_int_equal(system(command), 0);
 	snprintf(path, sizeof(path), "%s/dsdt.dsl", dir);
 	file = fopen(path, "r");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_apic.c - IOAPIC and LAPICs: priorities, level-triggered interrupts, messages between vCPUs, the timer.
+ * test_apic.c - IOAPIC and LAPICs: priorities, level-triggered interrupts, messages between vCPUs,
+ * the timer.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -255,7 +256,7 @@ static void test_destinations(void **state)
 	assert_int_equal(pending(&f, 0), 0x41);
 	assert_int_equal(pending(&f, 1), 0x41);
 	assert_int_equal(pending(&f, 2), 0x40);
-	send_ipi(&f, 0x52, 0xff); /* everybody */
+	send_ipi(&f, 0x52, 0xff);	 /* everybody */
 	send_ipi(&f, 0x63 | 0xc0000, 0); /* all but self */
 	assert_int_equal(pending(&f, 0), 0x52);
 	assert_int_equal(pending(&f, 1), 0x63);
@@ -407,7 +408,8 @@ static void test_partial_accesses(void **state)
 	tt_bus_mmio(&f.m, TT_LAPIC_BASE + VERSION + 8, &byte, 1, false);
 	assert_int_equal(byte, 0);
 	byte = 0x20;
-	tt_bus_mmio(&f.m, TT_LAPIC_BASE + TPR, &byte, 1, true); /* only whole registers can be written */
+	/* Only whole registers can be written. */
+	tt_bus_mmio(&f.m, TT_LAPIC_BASE + TPR, &byte, 1, true);
 	tt_bus_mmio(&f.m, TT_LAPIC_BASE + TPR, &quad, 8, true);
 	assert_int_equal(fake_lapic_read(&f, TPR), 0x50);
 	fake_machine_destroy(&f);
@@ -522,7 +524,8 @@ static void test_tsc_deadline(void **state)
 	vcpu = &f.m.vcpus[0];
 	f.now = 5000;
 	f.tsc_offset = 1000000;
-	assert_int_equal(tt_lapic_write_msr(vcpu, MSR_TSC_DEADLINE, 123), 0); /* not in this mode: ignored */
+	/* Not in this mode: ignored. */
+	assert_int_equal(tt_lapic_write_msr(vcpu, MSR_TSC_DEADLINE, 123), 0);
 	assert_int_equal(tt_lapic_read_msr(vcpu, MSR_TSC_DEADLINE, &value), 0);
 	assert_int_equal(value, 0);
 	fake_lapic_write(&f, LVT_TIMER, 0x400ec);
@@ -541,7 +544,7 @@ static void test_tsc_deadline(void **state)
 	assert_int_equal(tt_timers_next(&f.m), 8000);
 	fake_machine_run_to(&f, 8000);
 	assert_int_equal(fake_take_interrupt(&f), 0xec);
-	tt_lapic_write_msr(vcpu, MSR_TSC_DEADLINE, UINT64_MAX); /* "never" must stay in the future */
+	tt_lapic_write_msr(vcpu, MSR_TSC_DEADLINE, UINT64_MAX); /* stays in the future */
 	assert_true(tt_timers_next(&f.m) > 1ull << 62);
 	tt_lapic_write_msr(vcpu, MSR_TSC_DEADLINE, 0); /* disarms */
 	assert_true(tt_timers_next(&f.m) == TT_TIME_NEVER);

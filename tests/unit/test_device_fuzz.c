@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_device_fuzz.c - a hostile guest: random accesses, of any length and alignment, at every device, with time and input
- * mixed in. Nothing may crash (run it under ASan and UBSan), no timer may spin, and two machines that are given the same
- * must be in the same state, byte for byte, all the way.
+ * test_device_fuzz.c - a hostile guest: random accesses, of any length and alignment, at every
+ * device, with time and input mixed in. Nothing may crash (run it under ASan and UBSan), no timer
+ * may spin, and two machines that are given the same must be in the same state, byte for byte, all
+ * the way.
  *
  * TT_FUZZ_STEPS sets the number of steps per seed (default 200000), TT_FUZZ_SEED the first seed.
  */
@@ -128,7 +129,8 @@ static void random_step(struct fake_machine *f, uint64_t *seed)
 static void assert_same_state(struct fake_machine *a, struct fake_machine *b)
 {
 	size_t size_a, size_b;
-	uint8_t *state_a = fake_machine_state(a, &size_a), *state_b = fake_machine_state(b, &size_b);
+	uint8_t *state_a = fake_machine_state(a, &size_a),
+		*state_b = fake_machine_state(b, &size_b);
 
 	assert_int_equal(size_a, size_b);
 	assert_memory_equal(state_a, state_b, size_a);

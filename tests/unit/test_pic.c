@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_pic.c - the 8259 pair behind the virtual wire: priorities, cascade, end of interrupt, level triggering.
+ * test_pic.c - the 8259 pair behind the virtual wire: priorities, cascade, end of interrupt, level
+ * triggering.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_platform.c - the small devices: ACPI fixed hardware, keyboard controller, PCI host bridge, debug-exit port.
+ * test_platform.c - the small devices: ACPI fixed hardware, keyboard controller, PCI host bridge,
+ * debug-exit port.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,7 +30,8 @@ static void test_pm_timer(void **state)
 	assert_int_equal(fake_inl(&f, TT_PORT_ACPI_PM_TIMER), PM_TIMER_HZ);
 	f.now = 3600 * FAKE_TSC_HZ; /* wraps at 32 bits */
 	assert_int_equal(fake_inl(&f, TT_PORT_ACPI_PM_TIMER), 3600ull * PM_TIMER_HZ & 0xffffffff);
-	assert_int_equal(fake_inw(&f, TT_PORT_ACPI_PM_TIMER + 2), 3600ull * PM_TIMER_HZ >> 16 & 0xffff);
+	assert_int_equal(fake_inw(&f, TT_PORT_ACPI_PM_TIMER + 2),
+			 3600ull * PM_TIMER_HZ >> 16 & 0xffff);
 	fake_machine_destroy(&f);
 }
 
@@ -50,7 +52,8 @@ static void test_pm_timer_carry(void **state)
 	assert_true(tt_timers_next(&f.m) == TT_TIME_NEVER);
 	fake_outw(&f, PM1_ENABLE, 1);
 	assert_int_equal(fake_inw(&f, PM1_ENABLE), 1);
-	assert_int_equal(tt_timers_next(&f.m), ((2ull << 31) * FAKE_TSC_HZ + PM_TIMER_HZ - 1) / PM_TIMER_HZ);
+	assert_int_equal(tt_timers_next(&f.m),
+			 ((2ull << 31) * FAKE_TSC_HZ + PM_TIMER_HZ - 1) / PM_TIMER_HZ);
 	fake_machine_run_to(&f, tt_timers_next(&f.m));
 	assert_int_equal(fake_take_interrupt(&f), 0x39); /* the SCI */
 	fake_machine_destroy(&f);
@@ -208,7 +211,7 @@ static void test_adding_a_function(void **state)
 	/* A BAR of 4 KiB. */
 	struct card card = { .config = { 0xf4, 0x1a }, .writable = { [0x11] = 0xf0, 0xff, 0xff } };
 	struct tt_pci_function function = { TT_PCI_DEVFN(3, 0), card.config, card.writable,
-					    card_written, &card, NULL };
+					    card_written,	&card,	     NULL };
 	struct tt_pci_function again = function;
 
 	(void)state;

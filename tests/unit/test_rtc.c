@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_rtc.c - the MC146818: time of day, setting it, update-in-progress, alarm and periodic interrupts.
+ * test_rtc.c - the MC146818: time of day, setting it, update-in-progress, alarm and periodic
+ * interrupts.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,8 +72,9 @@ static void assert_time(struct fake_machine *f, time_t expected)
 static void test_time_follows_virtual_time(void **state)
 {
 	static const time_t starts[] = {
-		0, 86399, 951782399 /* before 29 February 2000 */, 951868799, 1709251199, 1735689599,
-		2147483647, 4102444799 /* the end of 2099 */,
+		/* before and on 29 February 2000, the ends of February 2024, 2024, time_t, 2099 */
+		0,	    86399,	951782399,  951868799,
+		1709251199, 1735689599, 2147483647, 4102444799,
 	};
 	struct fake_machine f;
 	unsigned int i;
@@ -141,7 +143,10 @@ static void test_setting_the_clock(void **state)
 	assert_time(&f, 1700000000);
 	f.now += 7 * SECOND;
 	assert_time(&f, 1700000007);
-	/* As Linux does it: with the divider in reset, so that the next second begins half a second later. */
+	/*
+	 * As Linux does it: with the divider in reset, so that the next second begins half a second
+	 * later.
+	 */
 	f.now += SECOND / 4;
 	set_time(&f, 1600000000);
 	put(&f, 10, 0x76);

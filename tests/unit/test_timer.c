@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_timer.c - the order in which timers fire, and repeating timers that neither drift nor lose ticks.
+ * test_timer.c - the order in which timers fire, and repeating timers that neither drift nor lose
+ * ticks.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -77,7 +78,10 @@ static void test_earliest_first_then_registration(void **state)
 {
 	struct fake_machine f;
 	char log[8] = "";
-	struct order o[] = { { 30, 'a', log }, { 10, 'b', log }, { 20, 'c', log }, { 10, 'd', log },
+	struct order o[] = { { 30, 'a', log },
+			     { 10, 'b', log },
+			     { 20, 'c', log },
+			     { 10, 'd', log },
 			     { 99, 'e', log } };
 	unsigned int i;
 
@@ -106,7 +110,8 @@ static void test_periodic_does_not_drift(void **state)
 	/* The PIT at 18.2 Hz: 65536 / 1193182 s is not a whole number of ticks. */
 	ticker_start(&t, &f, 65536 * FAKE_TSC_HZ, 1193182);
 	run_exactly(&f, 12345 + 1000000 * FAKE_TSC_HZ / 18);
-	assert_int_equal(t.ticks, (uint64_t)(1000000 * FAKE_TSC_HZ / 18) * 1193182.0L / 65536 / FAKE_TSC_HZ);
+	assert_int_equal(t.ticks,
+			 (uint64_t)(1000000 * FAKE_TSC_HZ / 18) * 1193182.0L / 65536 / FAKE_TSC_HZ);
 	fake_machine_destroy(&f);
 }
 
