@@ -27,7 +27,7 @@
 /* ------------------------------------------------------------------ events */
 
 enum tt_event_kind {
-	TT_EVENT_SYNC = 1,	/* time moves on by rebase ticks, due timers run, vector is injected */
+	TT_EVENT_SYNC = 1,	/* time moves on by rebase ticks, due timers run, vector injected */
 	TT_EVENT_INPUT = 2,	/* as SYNC, after payload was delivered to the device input_id */
 	TT_EVENT_DIGEST = 3,	/* verification point: digest */
 	TT_EVENT_END = 4,	/* the recording ends here: end */
