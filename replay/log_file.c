@@ -10,7 +10,7 @@
 #include "log_file.h"
 #include "log_output.h"
 
-#define SECTION_LEVEL  1	   /* kernels and initrds are compressed already */
+#define SECTION_LEVEL  (-10)	   /* fast: kernels and initrds are compressed already */
 #define FINISH_RESERVE (64u << 10) /* room to finish the file, besides its seek table */
 
 /* What the seek table needs to know of a frame, and what is lost with it when its write fails. */
