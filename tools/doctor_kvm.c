@@ -73,8 +73,12 @@ void check_cpu(struct checkup *c)
 void check_tsc(struct checkup *c)
 {
 	unsigned int a, b, ecx, d;
+	char clock[32] = "";
 
-	if (__get_cpuid(0x80000007, &a, &b, &ecx, &d) && (d & CPUID_80000007_EDX_INVARIANT_TSC))
+	read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", clock, sizeof(clock));
+	if (!strcmp(clock, "tsc"))
+		check_ok(c, "tsc", "the kernel itself keeps time by the time stamp counter");
+	else if (__get_cpuid(0x80000007, &a, &b, &ecx, &d) && (d & CPUID_80000007_EDX_INVARIANT_TSC))
 		check_ok(c, "tsc", "the time stamp counter runs at a constant rate");
 	else
 		check_warning(c, "tsc", "booting with tsc=reliable, if you know that it does",

@@ -143,8 +143,8 @@ void check_throttling(struct checkup *c)
 	    read_line("/proc/sys/kernel/perf_event_max_sample_rate", rate, sizeof(rate)))
 		return;
 	if (strtoul(rate, NULL, 10) >= DEFAULT_SAMPLE_RATE || !strcmp(percent, "0"))
-		check_ok(c, "perf-throttling", "perf allows %s samples a second, %s %% of CPU time", rate,
-			 percent);
+		check_ok(c, "perf-throttling", "perf allows %s interrupts a second%s", rate,
+			 strcmp(percent, "0") ? "" : " and never lowers that");
 	else
 		check_warning(c, "perf-throttling",
 			      "sysctl kernel.perf_cpu_time_max_percent=0 "

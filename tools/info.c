@@ -149,10 +149,11 @@ static uint64_t section_size(const struct recording *r, const char *name)
 static uint64_t instructions(const struct recording *r)
 {
 	size_t n = tt_log_num_frames(r->log, 0);
+	uint64_t last = r->info->last.pos.instructions, frame = 0;
 
-	if (r->info->has_end)
-		return r->info->last.pos.instructions;
-	return n ? tt_log_frame_at(r->log, 0, n - 1)->first.instructions : 0;
+	if (!r->info->has_end && n)
+		frame = tt_log_frame_at(r->log, 0, n - 1)->first.instructions;
+	return last > frame ? last : frame;
 }
 
 static double guest_seconds(const struct recording *r)
@@ -246,8 +247,8 @@ static void print_text(const struct recording *r)
 	if (r->has_config)
 		printf("guest time    at least %.3f s (the clock's steps; what lies between them is not "
 		       "in the log)\n", guest_seconds(r));
-	printf("events        %llu in %llu frames\n", (unsigned long long)info->events,
-	       (unsigned long long)info->frames);
+	printf("events        %llu in %llu frame%s\n", (unsigned long long)info->events,
+	       (unsigned long long)info->frames, info->frames == 1 ? "" : "s");
 	printf("bytes         %llu: %llu of events (%llu before compression), %llu of header and trailer",
 	       (unsigned long long)info->file_bytes, (unsigned long long)info->event_bytes,
 	       (unsigned long long)info->raw_bytes, (unsigned long long)info->section_bytes);
