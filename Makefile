@@ -14,17 +14,17 @@ KERNELS ?= 6.1 6.12
 # make V=1 shows the commands
 Q := $(if $(V),,@)
 CC := gcc
-PKGS := libzstd liburing libxxhash jansson zydis libelf
+PKGS := libzstd liburing libxxhash jansson libelf
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DTTVM_VERSION='"$(VERSION)"' -Wall -Wextra -Werror \
-	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -Ivmm -Ireplay $(CFLAGS)
-LIBS = $(shell pkg-config --libs $(PKGS)) -lm -pthread
+	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -iquote vmm -iquote replay $(CFLAGS)
+LIBS = $(shell pkg-config --libs $(PKGS)) -lZydis -lm -pthread
 
 VMM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vmm/*.c))
 REPLAY_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard replay/*.c))
 TOOLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
 
-.PHONY: all module guests demo check bench lab lint install clean
+.PHONY: all module demo check bench lab lint install clean
 all: $(BUILD)/ttvm
 
 $(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
@@ -34,10 +34,10 @@ $(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
 # Rebuilt whole, so that the object of a removed file does not linger.
 $(BUILD)/libvmm.a: $(VMM_OBJS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 $(BUILD)/libreplay.a: $(REPLAY_OBJS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -45,6 +45,29 @@ $(BUILD)/%.o: %.c Makefile
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 -include $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
+
+# The module, for each kernel of the lab.
+module:
+	@set -e; for k in $(KERNELS); do dir=$$(tools/lab/kernel $$k); \
+		$(MAKE) --no-print-directory -C kmod KDIR=$$dir/build OUT=$(abspath $(BUILD))/kmod/$$(cat $$dir/release); done
+
+demo:
+	@tools/demo
+
+check:
+	@tests/check
+
+bench:
+	@tests/bench/run
+
+lint:
+	@tests/lint
+
+# The test machine alone: emulator, kernels, system.
+lab: module
+	@tools/lab/run --no-module -- true && echo "the test machine is ready: tools/lab/run --help"
+
+include tests/rules.mk
 
 clean:
 	rm -rf $(BUILD)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# rules.mk - building what the tests run. Included by the top-level Makefile.
+#
+#   unit          build/unit/test_NAME for each tests/unit/test_NAME.c
+#   unit-asan     the same under build/asan/, with the address and undefined-behaviour sanitizers
+#   lab-tests     build/tests/NAME for each tests/lab/NAME.c; preload-NAME.c becomes preload-NAME.so
+#   guests        build/tests/guests/NAME, the tiny test kernels
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+UNIT_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
+UNIT_OBJS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%.o,$(wildcard tests/unit/*.c))
+LAB_SOURCES := $(wildcard tests/lab/*.c)
+LAB_PRELOADS := $(patsubst tests/lab/%.c,$(BUILD)/tests/%.so,$(filter tests/lab/preload-%.c,$(LAB_SOURCES)))
+LAB_PROGRAMS := $(patsubst tests/lab/%.c,$(BUILD)/tests/%,$(filter-out tests/lab/preload-%.c,$(LAB_SOURCES)))
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+.PHONY: unit unit-asan lab-tests guests
+unit: $(UNIT_TESTS)
+
+unit-asan:
+	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='-O1 -g $(SANITIZE)' unit
+
+lab-tests: $(LAB_PROGRAMS) $(LAB_PRELOADS)
+
+guests:
+	@+$(MAKE) --no-print-directory -C tests/guests OUT=$(abspath $(BUILD)/tests/guests)
+
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
+
+$(LAB_PROGRAMS): $(BUILD)/tests/%: tests/lab/%.c $(wildcard tests/lab/*.h) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter-out %.h,$^) $(LIBS)
+
+$(LAB_PRELOADS): $(BUILD)/tests/%.so: tests/lab/%.c
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -fPIC -shared -o $@ $< -ldl
+
+.SECONDARY: $(UNIT_OBJS)
+-include $(UNIT_OBJS:.o=.d)
