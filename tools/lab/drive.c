@@ -201,6 +201,8 @@ static int drive(struct drive *d, double command_seconds)
 		if (err)
 			return conclude(d, "failed %s the machine ended too early", when(d));
 		switch (header.type) {
+		case WIRE_READY:
+			break;
 		case WIRE_START:
 			d->started = 1;
 			d->deadline = now() + command_seconds;

@@ -10,6 +10,8 @@
  *	/dev/vdb	the kernel's module tree, read-only ext4, for modprobe
  *	/dev/vdc	a tar archive of this run, unpacked at / of the system:
  *				lab/argv	COMMAND, each argument ended by a NUL
+ *				lab/now		what the clock should say, in seconds since 1970
+ *				lab/seed	64 random bytes
  *				lab/ttvm.ko	optional: loaded before COMMAND
  *				lab/want-out	optional: send back what COMMAND leaves in out/
  *				lab/bin, lab/lib	optional: ttvm, and libraries that the system lacks
@@ -17,6 +19,9 @@
  *	/dev/vport*p1	the wire to the host (wire.h)
  *
  * and never returns: the host ends the machine when it has read the last frame.
+ *
+ * A machine that has come up without an archive (/dev/vdc is all zero) waits for one: that is when the host takes the
+ * snapshot from which later runs start, with another /dev/vdc.
  */
 #define _GNU_SOURCE
 #include "wire.h"
@@ -25,18 +30,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <limits.h>
+#include <linux/random.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int wire = -1;
@@ -221,6 +230,69 @@ static void run_or_fail(char *const argv[])
 		trouble("%s failed", argv[0]);
 }
 
+/* True when /dev/vdc holds an archive. Does not go through the page cache: the answer changes behind its back. */
+static int have_archive(void)
+{
+	static char sector[4096] __attribute__((aligned(4096)));
+	int fd = open("/dev/vdc", O_RDONLY | O_DIRECT | O_CLOEXEC);
+	ssize_t size = fd < 0 ? -1 : read(fd, sector, sizeof(sector));
+
+	if (size <= 0)
+		trouble("/dev/vdc: %s", strerror(errno));
+	close(fd);
+	return sector[0] != 0;
+}
+
+/* Makes the driver look at /dev/vdc again: it has another size, and the page cache may hold its beginning. */
+static void rebind_archive(void)
+{
+	char path[PATH_MAX], *name;
+
+	if (!realpath("/sys/block/vdc/device", path))
+		trouble("/sys/block/vdc: %s", strerror(errno));
+	name = strrchr(path, '/') + 1;
+	put("/sys/bus/virtio/drivers/virtio_blk/unbind", name);
+	put("/sys/bus/virtio/drivers/virtio_blk/bind", name);
+}
+
+static void wait_for_archive(void)
+{
+	if (have_archive())
+		return;
+	wire_send(WIRE_READY, NULL, 0);
+	while (!have_archive())
+		usleep(5000);
+	rebind_archive();
+}
+
+/* A machine that continues from a snapshot lives in the past, and its random numbers are those of all its twins. */
+static void set_clock_and_seed(void)
+{
+	struct {
+		struct rand_pool_info info;
+		char seed[64];
+	} pool = { .info = { .entropy_count = 8 * sizeof(pool.seed), .buf_size = sizeof(pool.seed) } };
+	struct timespec ts = { 0 };
+	FILE *file = fopen("/lab/now", "re");
+	long long now;
+	int fd;
+
+	if (file && fscanf(file, "%lld", &now) == 1 && llabs(now - (long long)time(NULL)) > 1) {
+		ts.tv_sec = now;
+		clock_settime(CLOCK_REALTIME, &ts);
+	}
+	if (file)
+		fclose(file);
+	fd = open("/lab/seed", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, pool.seed, sizeof(pool.seed)) != sizeof(pool.seed))
+		trouble("/lab/seed: %s", strerror(errno));
+	close(fd);
+	fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) || ioctl(fd, RNDRESEEDCRNG))
+		dprintf(2, "init: seeding /dev/urandom: %s\n", strerror(errno));
+	close(fd);
+}
+
 /* Reads COMMAND; the strings live as long as the machine. */
 static char **read_argv(void)
 {
@@ -363,9 +435,11 @@ int main(void)
 	open_wire();
 	enter_system();
 	set_sysctls();
-	run_or_fail(unpack);
-	command = read_argv();
 	waitpid(kvm, NULL, 0);
+	wait_for_archive();
+	run_or_fail(unpack);
+	set_clock_and_seed();
+	command = read_argv();
 	if (!access("/lab/ttvm.ko", R_OK)) {
 		failed = load_module("/lab/ttvm.ko");
 		if (failed)

@@ -5,7 +5,7 @@
  * A stream of frames, each a header and `size` bytes of payload. One port and one order for everything, so that nothing
  * can be overtaken by the end: the host stops the machine as soon as it has read WIRE_EXIT.
  *
- *	(WIRE_START (WIRE_STDOUT | WIRE_STDERR)* WIRE_OUT* WIRE_EXIT) | WIRE_TROUBLE
+ *	[WIRE_READY] (WIRE_START (WIRE_STDOUT | WIRE_STDERR)* WIRE_OUT* WIRE_EXIT) | WIRE_TROUBLE
  *
  * WIRE_TROUBLE may also take the place of anything after WIRE_START.
  */
@@ -21,6 +21,7 @@ enum wire_type {
 	WIRE_OUT = 4,		/* bytes of a tar archive of COMMAND's out/ */
 	WIRE_EXIT = 5,		/* payload: one struct wire_exit; the last frame */
 	WIRE_TROUBLE = 6,	/* payload: a sentence; the machine could not do its work; the last frame */
+	WIRE_READY = 7,		/* the machine waits for its archive: the moment for a snapshot; no payload */
 };
 
 #define WIRE_MAGIC 0x6274u
