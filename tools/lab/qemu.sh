@@ -6,7 +6,10 @@
 # Sourced by run, with its variables. A machine that has booted, and waits for its archive, is saved once for each
 # combination of kernel, emulator, CPUs and memory; later runs continue from there, which costs a quarter of a boot.
 
-BOOT_SECONDS=180 # generous: the emulator shares its host with other work
+# Generous: the emulator shares its host with other work.
+BOOT_SECONDS=180
+# shellcheck disable=SC2034 # run uses it
+CONTINUE_SECONDS=60
 
 # Without no_timer_check the machine sometimes panics on a busy host; the rest saves time under emulation.
 KERNEL_COMMAND_LINE='console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check nokaslr mitigations=off init_on_alloc=0'
@@ -52,7 +55,8 @@ save_machine()
 	return 1
 }
 
-# take_snapshot FILE: boots a machine without an archive and saves it when it asks for one.
+# take_snapshot FILE: boots a machine without an archive and saves it when it asks for one. To be called in a subshell:
+# it uses descriptor 8 and the EXIT trap.
 take_snapshot()
 {
 	local emulator_pid try status=1
@@ -63,6 +67,8 @@ take_snapshot()
 	timeout "$BOOT_SECONDS" "$emulator" "${machine_arguments[@]}" -append "$KERNEL_COMMAND_LINE" -monitor stdio \
 		<"$tmp/monitor" >"$tmp/monitor.out" 2>"$tmp/monitor.err" 8>&- 9>&- &
 	emulator_pid=$!
+	# shellcheck disable=SC2064 # this very process, also when the variable is gone
+	trap "kill $emulator_pid 2>/dev/null || true" EXIT
 	for ((try = 0; try < BOOT_SECONDS * 20; try++)); do
 		[ ! -s "$tmp/snapshot.wire" ] || break
 		kill -0 "$emulator_pid" 2>/dev/null || break
@@ -74,6 +80,7 @@ take_snapshot()
 	echo quit >&8
 	exec 8>&-
 	wait "$emulator_pid" || true
+	trap - EXIT
 	return "$status"
 }
 
