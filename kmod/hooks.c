@@ -47,7 +47,7 @@ void tt_enter(struct kvm_vcpu *vcpu)
 		s->page->emulated = ++s->emulated;
 		tt_alarm_emulated(s);
 	}
-	if (unlikely(s->resume.ours))
+	if (unlikely(s->resume.pending || s->resume.masked_dr7))
 		tt_resume_at_entry(s, rip);
 	if (unlikely(!tt_perf_running(s->counter[TTVM_COUNTER_BRANCHES].event) ||
 		     !tt_perf_running(s->counter[TTVM_COUNTER_INSTRUCTIONS].event)))
@@ -86,9 +86,9 @@ void tt_leave(struct kvm_vcpu *vcpu)
 
 	read_counter(s, TTVM_COUNTER_BRANCHES, &page->branches);
 	/* Userspace sees no exit that is answered right here, so only an alarm would miss the instructions. */
-	if (x.kind != TT_EXIT_TSC || READ_ONCE(s->alarm.armed))
+	if (x.kind != TT_EXIT_TSC || tt_alarm_armed(s))
 		read_counter(s, TTVM_COUNTER_INSTRUCTIONS, &page->instructions);
-	if (unlikely(s->resume.ours))
+	if (unlikely(s->resume.set))
 		tt_resume_at_exit(s, &x);
 
 	switch (x.kind) {
@@ -100,12 +100,14 @@ void tt_leave(struct kvm_vcpu *vcpu)
 		if (tt_stop_filter(s, &x))
 			page->db_swallowed++;
 		break;
-	case TT_EXIT_INTERRUPT:
+	case TT_EXIT_DR:
 	case TT_EXIT_OTHER:
 		break;
 	}
-	if (READ_ONCE(s->alarm.armed))
+	if (tt_alarm_armed(s))
 		tt_alarm_check(s);
+	if (unlikely(READ_ONCE(page->stop.flags) & TTVM_STOP_FILTER))
+		tt_stop_check(s);
 	WRITE_ONCE(s->in_guest, false);
 }
 

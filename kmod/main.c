@@ -10,6 +10,7 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 
+#include "compat/compat.h"
 #include "session.h"
 
 static struct miscdevice ttvm_device = {
@@ -31,6 +32,7 @@ static int __init ttvm_init(void)
 static void __exit ttvm_exit(void)
 {
 	misc_deregister(&ttvm_device);
+	tt_compat_exit();
 }
 
 module_init(ttvm_init);

@@ -146,8 +146,8 @@ static int attach(struct tt_session *s, struct ttvm_attach *args)
 	s->compare_rip = false;
 	s->rip = 0;
 	s->emulated = 0;
-	s->resume.ours = false;
-	s->alarm.armed = false;
+	memset(&s->resume, 0, sizeof(s->resume));
+	memset(s->alarm.armed, 0, sizeof(s->alarm.armed));
 	s->alarm.config[TTVM_COUNTER_BRANCHES] = args->branch_event;
 	s->alarm.config[TTVM_COUNTER_INSTRUCTIONS] = args->instr_event;
 	err = tt_counters_open(s, args->why_not);
@@ -199,6 +199,7 @@ static void detach(struct tt_session *s)
 	tt_hooks_drain(s);
 	tt_counters_close(s);
 	tt_alarm_clear(s);
+	tt_resume_unmask(s);
 	tt_hooks_del(s);
 	put_task_struct(s->task);
 	release_vcpu(s);
@@ -237,7 +238,7 @@ static int set_counts(struct tt_session *s, struct ttvm_counts __user *user)
 		instructions->value = args.instructions;
 		s->emulated = args.emulated;
 		s->compare_rip = false;
-		s->resume.ours = false;
+		s->resume.pending = false;
 		s->page->branches = args.branches;
 		s->page->instructions = args.instructions;
 		s->page->emulated = args.emulated;

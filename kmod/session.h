@@ -37,7 +37,7 @@ enum tt_exit_kind {
 	TT_EXIT_OTHER,
 	TT_EXIT_TSC,		/* RDTSC or RDTSCP, intercepted because of us */
 	TT_EXIT_DEBUG,		/* #DB */
-	TT_EXIT_INTERRUPT,	/* a host interrupt or NMI: KVM emulates nothing */
+	TT_EXIT_DR,		/* MOV to or from a debug register: KVM needs to see its own state of them */
 };
 
 struct tt_exit {
@@ -86,20 +86,23 @@ struct tt_counter {
 	u64 value;			/* [vcpu] as of the last read */
 };
 
+/* Each counter has its own alarm; index: enum ttvm_counter. */
 struct tt_alarm {
 	struct perf_event *event[TT_COUNTERS];	/* [vcpu] sampling events; NULL until first used */
 	u64 config[TT_COUNTERS];		/* [const] raw perf configs */
-	bool armed;				/* [nmi] */
-	u32 counter;				/* [vcpu] enum ttvm_counter */
-	u64 target;				/* [vcpu] */
+	bool armed[TT_COUNTERS];		/* [nmi] */
+	u64 target[TT_COUNTERS];		/* [vcpu] */
+	u32 rung;				/* [nmi] whose stop is pending, if one is */
 	struct irq_work kick;			/* its interrupt ends a VM entry that has already begun */
 };
 
-/* RFLAGS.RF that the stop filter has set, and that the guest must never get to see. */
+/* What the stop filter does to get past a breakpoint that has hit; all [vcpu]. */
 struct tt_resume {
-	bool ours;			/* [vcpu] */
-	u64 rip;
-	u64 instructions;
+	bool pending;			/* a hit was swallowed: set RFLAGS.RF at the next entry */
+	bool set;			/* RF was set at this entry */
+	u64 rip;			/* of the hit */
+	u64 branches;			/* at the hit */
+	u64 masked_dr7;			/* userspace's breakpoints, taken out of KVM's sight until the next entry */
 };
 
 struct tt_session {
@@ -176,11 +179,20 @@ int tt_alarm_set(struct tt_session *s, u32 counter, u64 target);
 void tt_alarm_clear(struct tt_session *s);
 void tt_alarm_emulated(struct tt_session *s);	/* at entry: s->emulated has grown */
 void tt_alarm_check(struct tt_session *s);	/* at exit: was an alarm lost? */
+
+static inline bool tt_alarm_armed(const struct tt_session *s)
+{
+	return READ_ONCE(s->alarm.armed[TTVM_COUNTER_BRANCHES]) ||
+	       READ_ONCE(s->alarm.armed[TTVM_COUNTER_INSTRUCTIONS]);
+}
+
 void tt_stop_at_exit(struct tt_session *s, u32 reason);
 void tt_stop_at_entry(struct tt_session *s, u32 reason);
 void tt_stop_begin(struct tt_session *s);	/* at entry: forget a reason that userspace has seen */
+void tt_stop_check(struct tt_session *s);	/* at exit, filter on: was the position missed? */
 bool tt_stop_filter(struct tt_session *s, const struct tt_exit *x);
 void tt_resume_at_entry(struct tt_session *s, u64 rip);
 void tt_resume_at_exit(struct tt_session *s, const struct tt_exit *x);
+void tt_resume_unmask(struct tt_session *s);
 
 #endif

@@ -16,9 +16,9 @@
  * exit, and an exit happens at each tick of the host.
  *
  * Filter: a hardware breakpoint at the target's RIP hits each time around a loop. All but the right hit are resumed here,
- * with RFLAGS.RF set so that the instruction executes, at a twentieth of the price of a trip to userspace. RF is guest-visible:
- * an interrupt that is injected before the instruction completes would push it. So it is taken away again in that case
- * (the breakpoint then hits once more, and is swallowed once more), and when KVM completes the instruction itself.
+ * with RFLAGS.RF set so that the instruction executes, at a twentieth of the price of a trip to userspace. RF would be
+ * visible to the guest (an interrupt pushes it) and to userspace, so it is set at the entry and, unless the instruction has
+ * retired and so cleared it, taken away at the next exit. The breakpoint may then hit once more, and is swallowed once more.
  */
 #include <linux/xxhash.h>
 
@@ -63,13 +63,16 @@ static void cancel_stop(struct tt_session *s)
 static void alarm_rings(struct perf_event *event, struct perf_sample_data *data, struct pt_regs *regs)
 {
 	struct tt_session *s = event->overflow_handler_context;
+	u32 counter = event == s->alarm.event[TTVM_COUNTER_INSTRUCTIONS] ? TTVM_COUNTER_INSTRUCTIONS :
+									   TTVM_COUNTER_BRANCHES;
 
 	/* Our reload, not perf's, decides how often this is called. */
 	event->hw.interrupts = 0;
 	s->page->alarms++;
-	if (!READ_ONCE(s->alarm.armed) || event != s->alarm.event[s->alarm.counter])
+	if (!READ_ONCE(s->alarm.armed[counter]))
 		return;
-	WRITE_ONCE(s->alarm.armed, false);
+	WRITE_ONCE(s->alarm.armed[counter], false);
+	s->alarm.rung = counter;
 	tt_stop_at_entry(s, TTVM_STOP_ALARM);
 }
 
@@ -100,8 +103,8 @@ void tt_alarm_close(struct tt_session *s)
 {
 	int i;
 
-	s->alarm.armed = false;
 	for (i = 0; i < TT_COUNTERS; i++) {
+		s->alarm.armed[i] = false;
 		if (s->alarm.event[i])
 			perf_event_release_kernel(s->alarm.event[i]);
 		s->alarm.event[i] = NULL;
@@ -121,17 +124,21 @@ static bool program(struct perf_event *event, u64 distance)
 	return true;
 }
 
-/* The armed counter as the ABI counts it, as of its last read. */
-static u64 alarm_now(const struct tt_session *s)
+/* A counter as the ABI counts it, as of its last read. */
+static u64 alarm_now(const struct tt_session *s, u32 counter)
 {
-	u64 now = s->counter[s->alarm.counter].value;
+	u64 now = s->counter[counter].value;
 
-	return s->alarm.counter == TTVM_COUNTER_INSTRUCTIONS ? now + s->emulated : now;
+	return counter == TTVM_COUNTER_INSTRUCTIONS ? now + s->emulated : now;
 }
 
+/* Both alarms. */
 void tt_alarm_clear(struct tt_session *s)
 {
-	WRITE_ONCE(s->alarm.armed, false);
+	u32 i;
+
+	for (i = 0; i < TT_COUNTERS; i++)
+		WRITE_ONCE(s->alarm.armed[i], false);
 	cancel_stop(s);
 }
 
@@ -140,7 +147,9 @@ int tt_alarm_set(struct tt_session *s, u32 counter, u64 target)
 {
 	int err = 0;
 
-	tt_alarm_clear(s);
+	WRITE_ONCE(s->alarm.armed[counter], false);
+	if (s->alarm.rung == counter)
+		cancel_stop(s);
 	if (target == 0)
 		return 0;
 	err = tt_alarm_open(s, counter);
@@ -148,49 +157,57 @@ int tt_alarm_set(struct tt_session *s, u32 counter, u64 target)
 		return err;
 
 	local_irq_disable();
-	s->alarm.counter = counter;
-	s->alarm.target = target;
-	if (!tt_counter_read(&s->counter[counter]))
+	s->alarm.target[counter] = target;
+	if (!tt_counter_read(&s->counter[counter])) {
 		err = -EBUSY;
-	else if (alarm_now(s) >= target)
+	} else if (alarm_now(s, counter) >= target) {
+		s->alarm.rung = counter;
 		tt_stop_at_exit(s, TTVM_STOP_ALARM);
-	else if (!program(s->alarm.event[counter], target - alarm_now(s)))
+	} else if (!program(s->alarm.event[counter], target - alarm_now(s, counter))) {
 		err = -EBUSY;
-	else
-		WRITE_ONCE(s->alarm.armed, true);
+	} else {
+		WRITE_ONCE(s->alarm.armed[counter], true);
+	}
 	local_irq_enable();
 	return err;
 }
 
 /*
- * At entry: KVM has completed an instruction that the PMU has not seen. If the alarm waits for instructions, its event has
+ * At entry: KVM has completed an instruction that the PMU has not seen. If an alarm waits for instructions, its event has
  * one less to count.
  */
 void tt_alarm_emulated(struct tt_session *s)
 {
+	const u32 counter = TTVM_COUNTER_INSTRUCTIONS;
 	struct tt_alarm *alarm = &s->alarm;
 	u64 now;
 
-	if (likely(!READ_ONCE(alarm->armed)) || alarm->counter != TTVM_COUNTER_INSTRUCTIONS)
+	if (likely(!READ_ONCE(alarm->armed[counter])))
 		return;
-	tt_counter_read(&s->counter[TTVM_COUNTER_INSTRUCTIONS]);
-	now = alarm_now(s);
-	if (now < alarm->target) {
-		program(alarm->event[TTVM_COUNTER_INSTRUCTIONS], alarm->target - now);
+	tt_counter_read(&s->counter[counter]);
+	now = alarm_now(s, counter);
+	if (now < alarm->target[counter]) {
+		program(alarm->event[counter], alarm->target[counter] - now);
 		return;
 	}
-	WRITE_ONCE(alarm->armed, false);
+	WRITE_ONCE(alarm->armed[counter], false);
+	alarm->rung = counter;
 	tt_stop_at_entry(s, TTVM_STOP_ALARM);
 }
 
 /* At exit, counters up to date: the overflow's NMI, had it come, would have disarmed the alarm by now. */
 void tt_alarm_check(struct tt_session *s)
 {
-	if (likely(alarm_now(s) < s->alarm.target))
-		return;
-	WRITE_ONCE(s->alarm.armed, false);
-	s->page->alarms_late++;
-	tt_stop_at_exit(s, TTVM_STOP_LATE);
+	u32 i;
+
+	for (i = 0; i < TT_COUNTERS; i++) {
+		if (!READ_ONCE(s->alarm.armed[i]) || alarm_now(s, i) < s->alarm.target[i])
+			continue;
+		WRITE_ONCE(s->alarm.armed[i], false);
+		s->alarm.rung = i;
+		s->page->alarms_late++;
+		tt_stop_at_exit(s, TTVM_STOP_LATE);
+	}
 }
 
 /* ---- the filter for hardware breakpoints ---- */
@@ -210,6 +227,15 @@ static bool is_wanted(struct tt_session *s, const struct ttvm_stop *stop, u64 ri
 	return ((check ^ stop->check) & stop->check_mask) == 0;
 }
 
+/* At exit, filter on, counters up to date: a vCPU that has run past the position will not come back to it. */
+void tt_stop_check(struct tt_session *s)
+{
+	if (likely(s->counter[TTVM_COUNTER_BRANCHES].value <= s->page->stop.branches + TTVM_STOP_SLACK))
+		return;
+	s->page->alarms_late++;
+	tt_stop_at_exit(s, TTVM_STOP_LATE);
+}
+
 /* At a #DB exit, counters up to date. True when the hit was not the wanted one, and has been undone. */
 bool tt_stop_filter(struct tt_session *s, const struct tt_exit *x)
 {
@@ -222,32 +248,50 @@ bool tt_stop_filter(struct tt_session *s, const struct tt_exit *x)
 		return false;
 
 	s->vendor->swallow_debug(s);
-	s->vendor->set_resume_flag(s, true);
-	s->resume.ours = true;
+	s->resume.pending = true;
 	s->resume.rip = x->rip;
-	s->resume.instructions = s->counter[TTVM_COUNTER_INSTRUCTIONS].value;
+	s->resume.branches = branches;
 	return true;
 }
 
-/* At exit: is the RF that we have set still there? After the instruction has retired it is not. */
-void tt_resume_at_exit(struct tt_session *s, const struct tt_exit *x)
-{
-	tt_counter_read(&s->counter[TTVM_COUNTER_INSTRUCTIONS]);
-	if (x->rip != s->resume.rip ||
-	    s->counter[TTVM_COUNTER_INSTRUCTIONS].value != s->resume.instructions) {
-		s->resume.ours = false;
-	} else if (x->kind == TT_EXIT_INTERRUPT) {
-		/* KVM does nothing with the instruction, and userspace may look at the registers. */
-		s->vendor->set_resume_flag(s, false);
-		s->resume.ours = false;
-	}
-	/* Otherwise KVM's emulator may need RF, or it would report the same breakpoint. */
-}
-
+/* At the entry after a swallowed hit, or after masked breakpoints. */
 void tt_resume_at_entry(struct tt_session *s, u64 rip)
 {
-	if (rip == s->resume.rip && !s->vendor->injects_interrupt(s))
+	tt_resume_unmask(s);
+	if (!s->resume.pending)
+		return;
+	s->resume.pending = false;
+	if (rip != s->resume.rip || s->vendor->injects_interrupt(s))
+		return;
+	s->vendor->set_resume_flag(s, true);
+	s->resume.set = true;
+}
+
+/*
+ * At the exit that follows. If the instruction has not retired, KVM may be about to emulate it, and its emulator reports
+ * userspace's breakpoints whatever RF says; so it must not see them until the next entry.
+ */
+void tt_resume_at_exit(struct tt_session *s, const struct tt_exit *x)
+{
+	struct kvm_vcpu *vcpu = s->vcpu;
+
+	s->resume.set = false;
+	if (x->rip != s->resume.rip || s->counter[TTVM_COUNTER_BRANCHES].value != s->resume.branches)
 		return;
 	s->vendor->set_resume_flag(s, false);
-	s->resume.ours = false;
+	if (x->kind == TT_EXIT_OTHER && (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP)) {
+		s->resume.masked_dr7 = vcpu->arch.guest_debug_dr7;
+		vcpu->arch.guest_debug_dr7 = 0;
+	}
+}
+
+void tt_resume_unmask(struct tt_session *s)
+{
+	struct kvm_vcpu *vcpu = s->vcpu;
+
+	/* Unless userspace has set others in the meantime. */
+	if (s->resume.masked_dr7 && (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP) &&
+	    vcpu->arch.guest_debug_dr7 == 0)
+		vcpu->arch.guest_debug_dr7 = s->resume.masked_dr7;
+	s->resume.masked_dr7 = 0;
 }

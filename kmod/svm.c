@@ -125,10 +125,8 @@ static void svm_leave(struct tt_session *s, struct tt_exit *x)
 	case SVM_EXIT_EXCP_BASE + DB_VECTOR:
 		x->kind = TT_EXIT_DEBUG;
 		break;
-	case SVM_EXIT_INTR:
-	case SVM_EXIT_NMI:
-	case SVM_EXIT_VINTR:
-		x->kind = TT_EXIT_INTERRUPT;
+	case SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR7:
+		x->kind = TT_EXIT_DR;
 		break;
 	}
 }

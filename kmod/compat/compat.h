@@ -35,6 +35,9 @@ static inline void tt_vm_flags_set(struct vm_area_struct *vma, unsigned long fla
 int tt_compat_hook(void);
 void tt_compat_unhook(void);
 
+/* When the module is unloaded. */
+void tt_compat_exit(void);
+
 /* Has a KVM vendor module ever been initialised on this machine? */
 bool tt_compat_kvm_ready(void);
 

@@ -44,6 +44,10 @@ static void unhook_exit(void)
 	unregister_trace_kvm_exit(exit_probe, NULL);
 }
 
+void tt_compat_exit(void)
+{
+}
+
 #else
 
 static void notrace exit_called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
@@ -79,6 +83,11 @@ static int hook_exit(void)
 static void unhook_exit(void)
 {
 	unregister_ftrace_function(&exit_ops);
+}
+
+/* The ops may not be used again after this, so it waits for the module's end. */
+void tt_compat_exit(void)
+{
 	ftrace_free_filter(&exit_ops);
 }
 
