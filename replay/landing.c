@@ -117,6 +117,18 @@ static int goal_reached(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t 
 	return 0;
 }
 
+bool tt_landing_goal_is(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instructions)
+{
+	const struct tt_replayer_options *o = &rep->options;
+	uint64_t last = o->step_to > o->goal.value ? o->step_to : o->goal.value;
+
+	if (instructions != last)
+		return false;
+	if (o->on_step && (!rep->stepped || rep->stepped_to != instructions))
+		o->on_step(o->on_step_ctx, vcpu, instructions);
+	return true;
+}
+
 static int begin_stepping(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
 	struct replayer_vcpu *rv = vcpu->seam_data;

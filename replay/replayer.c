@@ -128,8 +128,12 @@ static int apply_end(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	rep->digests_compared = true;
 	__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
 	rep->have_next = false;
-	return tt_replayer_stop(rep, vcpu, rep->options.goal.kind == TT_GOAL_END ?
-						  TT_OUTCOME_DONE : TT_OUTCOME_NO_GOAL);
+	/* The last instruction is the one that ended the machine: no step sees it complete. */
+	if (rep->options.goal.kind == TT_GOAL_END ||
+	    (rep->options.goal.kind == TT_GOAL_INSTRUCTION &&
+	     tt_landing_goal_is(rep, vcpu, instructions)))
+		return tt_replayer_stop(rep, vcpu, TT_OUTCOME_DONE);
+	return tt_replayer_stop(rep, vcpu, TT_OUTCOME_NO_GOAL);
 }
 
 /* The vCPU stands at rep->next's position. */
