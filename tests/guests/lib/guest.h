@@ -186,9 +186,9 @@ void timer_tick(struct frame *f);
 /* Route an IOAPIC pin to a vector, edge triggered. */
 void ioapic_route(unsigned int pin, uint8_t vector);
 
-/* Counts of the timer per interrupt: at 1-4 GHz a few tens of microseconds to a millisecond. */
+/* Counts of the timer per interrupt: at 1-4 GHz 25 microseconds to 2 milliseconds. */
 #define PERIOD_STORM	100000
-#define PERIOD_FAST	300000
+#define PERIOD_FAST	1000000
 #define PERIOD_SLOW	2000000
 
 /* ------------------------------------------------------------------ page tables */

@@ -7,7 +7,7 @@
  */
 #include "guest.h"
 
-#define TICKS	300
+#define TICKS	150
 
 GUEST("nested-exceptions");
 
@@ -110,7 +110,7 @@ void guest_main(void)
 	set_handler(VECTOR_DF, double_fault);
 	timer_periodic(PERIOD_FAST, TICKS);
 	sti();
-	while (timer_is_on()) {
+	do {
 		window_table[0] = 0;
 		invlpg(WINDOW);
 		asm volatile("div %%ecx" : : "a"(1), "d"(0), "c"(0));
@@ -119,7 +119,7 @@ void guest_main(void)
 			guest_fail("handlers did not unwind", depth);
 		if (rounds++ % 8 == 0)
 			cause_double_fault();
-	}
+	} while (timer_is_on());
 	cli();
 	if (deepest != 4)
 		guest_fail("nesting depth is not 4", deepest);

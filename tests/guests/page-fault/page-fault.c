@@ -8,7 +8,7 @@
 #include "guest.h"
 
 #define PAGES	64
-#define TICKS	300
+#define TICKS	150
 
 GUEST("page-fault");
 

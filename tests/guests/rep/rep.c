@@ -7,7 +7,7 @@
 #include "guest.h"
 
 #define SIZE	0x40000
-#define TICKS	400
+#define TICKS	200
 
 GUEST("rep");
 

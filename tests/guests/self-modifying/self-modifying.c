@@ -7,7 +7,7 @@
  */
 #include "guest.h"
 
-#define TICKS	300
+#define TICKS	150
 
 GUEST("self-modifying");
 

@@ -6,7 +6,7 @@
  */
 #include "guest.h"
 
-#define TICKS	400
+#define TICKS	200
 
 GUEST("shadows");
 
