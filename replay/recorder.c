@@ -320,8 +320,10 @@ static int record_interrupted(struct tt_seam *self, struct tt_vcpu *vcpu, enum t
 
 	if (error)
 		log_failed(rec, vcpu, error);
-	if (why == TT_INTERRUPTED_KICK)
+	if (why == TT_INTERRUPTED_KICK) {
 		rec->counts.kicks++;
+		tt_host_timer_rang(&rv->timer);
+	}
 	if (why == TT_INTERRUPTED_MODULE && page->stop_reason == TTVM_STOP_COUNTER)
 		return tt_fail(&m->error, -EBUSY, "the PMU's counters were taken away (NMI watchdog, or "
 			       "another perf user): the position is lost");
@@ -359,6 +361,7 @@ static int record_wait(struct tt_seam *self, struct tt_vcpu *vcpu)
 
 	tt_host_sleep_until(vcpu, m->config.tsc_hz,
 			    next == TT_TIME_NEVER ? next : rv->origin + next);
+	tt_host_timer_rang(&rv->timer);
 	pthread_mutex_lock(&m->device_lock);
 	m->current = vcpu;
 	error = tt_log_writer_error(rec->writer);

@@ -39,6 +39,11 @@ void tt_host_timer_destroy(struct tt_host_timer *timer)
 	timer_delete(timer->id);
 }
 
+void tt_host_timer_rang(struct tt_host_timer *timer)
+{
+	timer->armed = TT_TIME_NEVER;
+}
+
 void tt_host_timer_set(struct tt_host_timer *timer, uint64_t when)
 {
 	struct itimerspec spec = { 0 };
@@ -46,7 +51,7 @@ void tt_host_timer_set(struct tt_host_timer *timer, uint64_t when)
 
 	if (when == TT_TIME_NEVER)
 		return;
-	if (timer->armed > now && timer->armed <= when)
+	if (timer->armed != TT_TIME_NEVER && timer->armed > now && timer->armed <= when)
 		return;
 	spec.it_value = ticks_to_timespec(when > now ? when - now : 0, timer->tsc_hz);
 	if (!spec.it_value.tv_sec && !spec.it_value.tv_nsec)

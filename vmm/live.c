@@ -155,7 +155,8 @@ static int live_before_run(struct tt_seam *self, struct tt_vcpu *vcpu)
 
 static int live_interrupted(struct tt_seam *self, struct tt_vcpu *vcpu, enum tt_interruption why)
 {
-	(void)why;
+	if (why == TT_INTERRUPTED_KICK)
+		tt_host_timer_rang(&live_of(vcpu)->timer);
 	return live_sync(self, vcpu);
 }
 
@@ -167,6 +168,7 @@ static int live_wait(struct tt_seam *self, struct tt_vcpu *vcpu)
 
 	tt_host_sleep_until(vcpu, m->config.tsc_hz,
 			    next == TT_TIME_NEVER ? next : live_of(vcpu)->origin + next);
+	tt_host_timer_rang(&live_of(vcpu)->timer);
 	pthread_mutex_lock(&m->device_lock);
 	m->current = vcpu;
 	ret = live_sync(self, vcpu);

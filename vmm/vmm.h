@@ -342,6 +342,8 @@ struct tt_host_timer {
 
 int tt_host_timer_create(struct tt_host_timer *timer, uint64_t tsc_hz);
 void tt_host_timer_destroy(struct tt_host_timer *timer);
+/* The vCPU was kicked, perhaps by this timer, and perhaps a little early: it must be set again. */
+void tt_host_timer_rang(struct tt_host_timer *timer);
 /* Ring at host TSC value `when` at the latest; it may ring earlier (the caller looks again). */
 void tt_host_timer_set(struct tt_host_timer *timer, uint64_t when);
 /* Sleep on the vCPU thread until host TSC value `when` or a kick, whichever is first. */
