@@ -53,6 +53,8 @@ int tt_replayer_stop(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_outc
 /* landing.c: arm what is needed to stop at the next place of interest; see why KVM_RUN was left. 0 or -errno. */
 int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu);
 int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_interruption why);
+/* The machine ends after this many instructions: is that the goal? Completes a walk to it. */
+bool tt_landing_goal_is(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instructions);
 
 /*
  * report.c: the first difference, or the position that was passed. Ends the machine with that outcome and fills
