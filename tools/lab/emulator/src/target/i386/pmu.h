@@ -10,17 +10,18 @@
 #define PMU_SLOTS 5 /* slot 0 does not count */
 
 /*
- * Bits of tb->flags that HF_* leaves free: the slot of a block, and whether the slot has an
- * instruction counter that interrupts (the block then checks its instruction budget, too).
+ * Bits of tb->flags that HF_* leaves free: the slot of a block, and whether an instruction counter
+ * of the slot interrupts soon (the block then checks its instruction budget, too).
  */
 #define PMU_TB_SLOT_SHIFT 29
 #define PMU_TB_INSN_ARMED (1u << 2)
 
 /*
  * cpu_neg(cpu)->pmu_left[slot] holds two budgets: branches above, instructions below. Either is
- * one less than what is left, so that "used up" is "negative": bit 63 or bit 39.
+ * one less than what is left, so that "used up" is "negative": bit 63 or bit 29. The cost of a
+ * block fits the 32-bit immediate operand of an addition.
  */
-#define PMU_BRANCH_SHIFT 40
+#define PMU_BRANCH_SHIFT 30
 #define PMU_BRANCH_ONE (1ll << PMU_BRANCH_SHIFT)
 #define PMU_SHORT_MASK ((int64_t)((1ull << 63) | (1ull << (PMU_BRANCH_SHIFT - 1))))
 
@@ -42,6 +43,7 @@ typedef struct X86PMU {
 	int64_t cycles_since; /* virtual clock when cycles were last added */
 	bool cycles_on;
 	void *cycles_timer;
+	void *drain_timer;
 } X86PMU;
 
 #endif

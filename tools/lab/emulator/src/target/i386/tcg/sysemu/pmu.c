@@ -45,9 +45,14 @@
 #define COUNTER_END (1ull << 48)
 #define COUNTER_MASK (COUNTER_END - 1)
 
-/* The most that one budget may hold; the fields are 39 and 23 bits wide. */
-#define INSNS_MAX (1ull << 38)
-#define BRANCHES_MAX (1ull << 22)
+/*
+ * The most that one budget may hold; the fields are 29 and 33 bits wide. Unless a block checks its
+ * instruction budget that one can go negative unnoticed, by at most 2^29: DRAIN_NS is less than
+ * such a number of instructions takes.
+ */
+#define INSNS_MAX (1ull << 28)
+#define BRANCHES_MAX (1ull << 32)
+#define DRAIN_NS 50000000
 
 #define NS_PER_CYCLE_SHIFT 1 /* two cycles per nanosecond */
 
@@ -197,7 +202,8 @@ static void pmu_give(CPUX86State *env, int slot, bool running)
 {
 	X86PMU *pmu = &env->pmu;
 	uint64_t insns = INSNS_MAX, branches = BRANCHES_MAX;
-	int i, other;
+	int i, other, mode;
+	bool armed;
 
 	for (i = 0; i < PMU_COUNTERS; i++) {
 		uint64_t distance;
@@ -215,6 +221,11 @@ static void pmu_give(CPUX86State *env, int slot, bool running)
 		else
 			branches = MIN(branches, distance);
 	}
+	armed = insns < INSNS_MAX;
+	for (mode = 0; mode < 4; mode++)
+		if (pmu->tb_flags[mode] >> PMU_TB_SLOT_SHIFT == slot)
+			pmu->tb_flags[mode] = (uint32_t)slot << PMU_TB_SLOT_SHIFT |
+					      (armed ? PMU_TB_INSN_ARMED : 0);
 	pmu->insns_left[slot] = insns;
 	pmu->branches_left[slot] = branches;
 	pmu->given[slot] = ((int64_t)branches - 1) * PMU_BRANCH_ONE + (int64_t)insns - 1;
@@ -309,7 +320,6 @@ static void pmu_assign_slots(CPUX86State *env)
 	memset(pmu->branches, 0, sizeof(pmu->branches));
 	for (mode = 0; mode < 4; mode++) {
 		uint8_t set = 0;
-		bool armed = false;
 
 		for (i = 0; i < PMU_COUNTERS; i++) {
 			enum pmu_class class = pmu_class(pmu->ctl[i]);
@@ -318,7 +328,6 @@ static void pmu_assign_slots(CPUX86State *env)
 			    !pmu_counts_in(pmu->ctl[i], mode))
 				continue;
 			set |= 1 << i;
-			armed |= class == PMU_INSNS && (pmu->ctl[i] & CTL_INT);
 		}
 		pmu->tb_flags[mode] = 0;
 		if (!set)
@@ -328,9 +337,30 @@ static void pmu_assign_slots(CPUX86State *env)
 		if (slot == slots)
 			pmu->members[slots++] = set;
 		pmu->tb_flags[mode] = (uint32_t)slot << PMU_TB_SLOT_SHIFT;
-		if (armed)
-			pmu->tb_flags[mode] |= PMU_TB_INSN_ARMED;
 	}
+}
+
+/* Make the vCPU look at its budgets (see INSNS_MAX) now and then. */
+static void pmu_drain_timer(void *opaque)
+{
+	CPUState *cs = opaque;
+	X86PMU *pmu = &X86_CPU(cs)->env.pmu;
+
+	qemu_cpu_kick(cs);
+	timer_mod(pmu->drain_timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + DRAIN_NS);
+}
+
+static void pmu_arm_drain(CPUX86State *env)
+{
+	X86PMU *pmu = &env->pmu;
+	bool counting = pmu->members[1];
+
+	if (counting && !pmu->drain_timer)
+		pmu->drain_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, pmu_drain_timer, env_cpu(env));
+	if (counting && !timer_pending(pmu->drain_timer))
+		timer_mod(pmu->drain_timer, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) + DRAIN_NS);
+	if (!counting && pmu->drain_timer)
+		timer_del(pmu->drain_timer);
 }
 
 static void pmu_write(CPUX86State *env, int i, bool ctl, uint64_t value)
@@ -355,6 +385,7 @@ static void pmu_write(CPUX86State *env, int i, bool ctl, uint64_t value)
 	pmu_sync(env, pmu_running_slot(env));
 	qemu_mutex_lock_iothread();
 	pmu_arm_cycles(env);
+	pmu_arm_drain(env);
 	qemu_mutex_unlock_iothread();
 }
 
@@ -486,7 +517,9 @@ void x86_pmu_reset(CPUX86State *env)
 
 	if (pmu->cycles_timer)
 		timer_del(pmu->cycles_timer);
-	*pmu = (X86PMU){ .cycles_timer = pmu->cycles_timer };
+	if (pmu->drain_timer)
+		timer_del(pmu->drain_timer);
+	*pmu = (X86PMU){ .cycles_timer = pmu->cycles_timer, .drain_timer = pmu->drain_timer };
 	for (slot = 0; slot < PMU_SLOTS; slot++)
 		pmu_give(env, slot, false);
 }
