@@ -47,7 +47,7 @@ void tt_enter(struct kvm_vcpu *vcpu)
 		s->page->emulated = ++s->emulated;
 		tt_alarm_emulated(s);
 	}
-	if (unlikely(s->resume.pending || s->resume.masked_dr7))
+	if (unlikely(s->resume.pending || s->resume.masked_dr7 || s->resume.masked_debug))
 		tt_resume_at_entry(s, rip);
 	if (unlikely(!tt_perf_running(s->counter[TTVM_COUNTER_BRANCHES].event) ||
 		     !tt_perf_running(s->counter[TTVM_COUNTER_INSTRUCTIONS].event)))
@@ -100,10 +100,12 @@ void tt_leave(struct kvm_vcpu *vcpu)
 		if (tt_stop_filter(s, &x))
 			page->db_swallowed++;
 		break;
-	case TT_EXIT_DR:
+	case TT_EXIT_DR7:
 	case TT_EXIT_OTHER:
 		break;
 	}
+	if (x.kind != TT_EXIT_OTHER)
+		tt_stop_pass_step(s);
 	if (tt_alarm_armed(s))
 		tt_alarm_check(s);
 	if (unlikely(READ_ONCE(page->stop.flags) & TTVM_STOP_FILTER))

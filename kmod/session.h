@@ -37,7 +37,7 @@ enum tt_exit_kind {
 	TT_EXIT_OTHER,
 	TT_EXIT_TSC,		/* RDTSC or RDTSCP, intercepted because of us */
 	TT_EXIT_DEBUG,		/* #DB */
-	TT_EXIT_DR,		/* MOV to or from a debug register: KVM needs to see its own state of them */
+	TT_EXIT_DR7,		/* MOV to DR7: KVM puts it together with userspace's breakpoints */
 };
 
 struct tt_exit {
@@ -69,6 +69,8 @@ struct tt_vendor {
 	void (*complete_tsc)(struct tt_session *s, const struct tt_exit *x, u64 tsc);
 	/* Is the #DB the work of hardware breakpoints alone? */
 	bool (*is_breakpoint)(struct tt_session *s);
+	/* Is KVM about to see a #DB by the guest's trap flag? Then breakpoint bits are taken out of its cause. */
+	bool (*take_step)(struct tt_session *s);
 	/* Let the #DB leave no trace: KVM then sees an exit that needs no work. */
 	void (*swallow_debug)(struct tt_session *s);
 	void (*set_resume_flag)(struct tt_session *s, bool on);
@@ -102,6 +104,7 @@ struct tt_resume {
 	bool set;			/* RF was set at this entry */
 	u64 rip;			/* of the hit */
 	u64 branches;			/* at the hit */
+	bool masked_debug;		/* userspace's wish to get every #DB, likewise */
 	u64 masked_dr7;			/* userspace's breakpoints, taken out of KVM's sight until the next entry */
 };
 
@@ -193,6 +196,7 @@ void tt_stop_check(struct tt_session *s);	/* at exit, filter on: was the positio
 bool tt_stop_filter(struct tt_session *s, const struct tt_exit *x);
 void tt_resume_at_entry(struct tt_session *s, u64 rip);
 void tt_resume_at_exit(struct tt_session *s, const struct tt_exit *x);
+void tt_stop_pass_step(struct tt_session *s);
 void tt_resume_unmask(struct tt_session *s);
 
 #endif

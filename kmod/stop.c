@@ -230,7 +230,10 @@ static bool is_wanted(struct tt_session *s, const struct ttvm_stop *stop, u64 ri
 /* At exit, filter on, counters up to date: a vCPU that has run past the position will not come back to it. */
 void tt_stop_check(struct tt_session *s)
 {
-	if (likely(s->counter[TTVM_COUNTER_BRANCHES].value <= s->page->stop.branches + TTVM_STOP_SLACK))
+	u64 branches = s->counter[TTVM_COUNTER_BRANCHES].value;
+	u64 target = READ_ONCE(s->page->stop.branches);
+
+	if (likely(branches <= target || branches - target <= TTVM_STOP_SLACK))
 		return;
 	s->page->alarms_late++;
 	tt_stop_at_exit(s, TTVM_STOP_LATE);
@@ -285,9 +288,28 @@ void tt_resume_at_exit(struct tt_session *s, const struct tt_exit *x)
 	}
 }
 
+/*
+ * With userspace's breakpoints, KVM reports every #DB to userspace, also those of a guest that steps itself by its trap
+ * flag. Those are the guest's: KVM must not know of the breakpoints while it handles this exit.
+ */
+void tt_stop_pass_step(struct tt_session *s)
+{
+	struct kvm_vcpu *vcpu = s->vcpu;
+
+	if (likely(!(vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP)) ||
+	    (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP) || !s->vendor->take_step(s))
+		return;
+	vcpu->guest_debug &= ~KVM_GUESTDBG_USE_HW_BP;
+	s->resume.masked_debug = true;
+}
+
 void tt_resume_unmask(struct tt_session *s)
 {
 	struct kvm_vcpu *vcpu = s->vcpu;
+
+	if (s->resume.masked_debug && (vcpu->guest_debug & KVM_GUESTDBG_ENABLE))
+		vcpu->guest_debug |= KVM_GUESTDBG_USE_HW_BP;
+	s->resume.masked_debug = false;
 
 	/* Unless userspace has set others in the meantime. */
 	if (s->resume.masked_dr7 && (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP) &&

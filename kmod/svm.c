@@ -125,8 +125,9 @@ static void svm_leave(struct tt_session *s, struct tt_exit *x)
 	case SVM_EXIT_EXCP_BASE + DB_VECTOR:
 		x->kind = TT_EXIT_DEBUG;
 		break;
-	case SVM_EXIT_READ_DR0 ... SVM_EXIT_WRITE_DR7:
-		x->kind = TT_EXIT_DR;
+	case SVM_EXIT_WRITE_DR5:	/* another name of DR7 */
+	case SVM_EXIT_WRITE_DR7:
+		x->kind = TT_EXIT_DR7;
 		break;
 	}
 }
@@ -172,6 +173,18 @@ static bool svm_is_breakpoint(struct tt_session *s)
 	return (dr6 & DR6_BREAKPOINTS) && !(dr6 & DR_STEP);
 }
 
+static bool svm_take_step(struct tt_session *s)
+{
+	struct vmcb *vmcb = s->svm.vmcb;
+
+	if (vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + DB_VECTOR || !(vmcb->save.dr6 & DR_STEP))
+		return false;
+	/* If the next instruction has a breakpoint, its bits are userspace's business. */
+	vmcb->save.dr6 &= ~DR6_BREAKPOINTS;
+	vmcb->control.clean &= ~CLEAN_DR;
+	return true;
+}
+
 static void svm_swallow_debug(struct tt_session *s)
 {
 	struct vmcb *vmcb = s->svm.vmcb;
@@ -208,6 +221,7 @@ const struct tt_vendor tt_svm = {
 	.leave = svm_leave,
 	.complete_tsc = svm_complete_tsc,
 	.is_breakpoint = svm_is_breakpoint,
+	.take_step = svm_take_step,
 	.swallow_debug = svm_swallow_debug,
 	.set_resume_flag = svm_set_resume_flag,
 	.registers = svm_registers,
