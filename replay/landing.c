@@ -151,6 +151,8 @@ static bool at_next_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 
 	if (!rep->have_next || rep->next.at_exit)
 		return false;
+	if (rep->next.vector != TT_VECTOR_NONE && !vcpu->run->ready_for_interrupt_injection)
+		return false;
 	tt_position_here(vcpu, rv->session.page, &here);
 	return tt_position_equal(&here, &rep->next.pos);
 }
@@ -280,5 +282,13 @@ int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum t
 	if (why != TT_INTERRUPTED_DEBUG)
 		return 0;
 	tt_position_here(vcpu, page, &here);
-	return tt_position_equal(&here, &rep->next.pos) ? landed(rep, vcpu) : 0;
+	if (!tt_position_equal(&here, &rep->next.pos))
+		return 0;
+	/*
+	 * In a loop that changes nothing (STI; 1: JMP 1b) a position comes again and again, at first in the shadow of
+	 * STI, where the recording cannot have injected anything.
+	 */
+	if (rep->next.vector != TT_VECTOR_NONE && !vcpu->run->ready_for_interrupt_injection)
+		return resume_over(vcpu, &here.rip, 1);
+	return landed(rep, vcpu);
 }
