@@ -156,8 +156,8 @@ void check_nested_paging(struct checkup *c)
 			check_ok(c, "nested-paging", "%s are on", vendors[i].what);
 		else
 			check_failed(c, "nested-paging", vendors[i].reload,
-				     "%s are off: what the guest's page tables cost would differ from run to run",
-				     vendors[i].what);
+				     "%s are off: without them KVM emulates some of the guest's "
+				     "instructions, others in every run", vendors[i].what);
 	}
 }
 

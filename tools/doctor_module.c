@@ -75,6 +75,13 @@ void check_module(struct checkup *c)
 
 /* ------------------------------------------------------------------ the self-test */
 
+/* What to try when the self-test's guest does not run. */
+static const char *next_after(const struct tt_error *err)
+{
+	return err->code == -EBUSY ? "sysctl kernel.nmi_watchdog=0; end perf and other profilers" :
+				     "dmesg | tail";
+}
+
 /* Says so when the self-test cannot be made for reasons that other checks have named. */
 static bool can_test(struct checkup *c, const char *name)
 {
@@ -95,7 +102,7 @@ void check_counting(struct checkup *c)
 		return;
 	for (i = 0; i < COUNT_RUNS; i++) {
 		if (tt_selftest_run(TT_SELFTEST_COUNT, c->pmu, &r, &err)) {
-			check_failed(c, "counting", "sysctl kernel.nmi_watchdog=0; dmesg | tail",
+			check_failed(c, "counting", next_after(&err),
 				     "a counted guest does not run: %s", err.text);
 			return;
 		}
@@ -139,8 +146,8 @@ void check_landing(struct checkup *c)
 		return;
 	for (i = 0; i < LAND_RUNS; i++) {
 		if (tt_selftest_run(TT_SELFTEST_LAND, c->pmu, &r, &err)) {
-			check_failed(c, "landing", "dmesg | tail", "a guest with alarms does not run: %s",
-				     err.text);
+			check_failed(c, "landing", next_after(&err),
+				     "a guest with alarms does not run: %s", err.text);
 			return;
 		}
 		alarms += r.alarms;
