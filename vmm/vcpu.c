@@ -19,10 +19,12 @@
 #define RFLAGS_IF (1ull << 9)
 
 static _Thread_local struct kvm_run *thread_run;
+static _Thread_local volatile sig_atomic_t thread_kicks;
 
 static void kick_handler(int sig)
 {
 	(void)sig;
+	thread_kicks++;
 	/* Closes the window between the last look at stop_requested and KVM_RUN. */
 	if (thread_run)
 		thread_run->immediate_exit = 1;
@@ -145,6 +147,8 @@ static bool serve_exit(struct tt_vcpu *vcpu)
 int tt_vcpu_settle(struct tt_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
+	sig_atomic_t kicks = thread_kicks;
+	bool kicked = run->immediate_exit;
 
 	/* An MMIO access that crosses pages comes in pieces: each is served before the instruction completes. */
 	while (vcpu->unsettled) {
@@ -156,6 +160,8 @@ int tt_vcpu_settle(struct tt_vcpu *vcpu)
 			return vcpu_fail(vcpu, -errno, "completing an instruction");
 	}
 	run->immediate_exit = 0;
+	if (kicked || kicks != thread_kicks)
+		run->immediate_exit = 1; /* somebody else wants it too */
 	return 0;
 }
 
@@ -163,12 +169,24 @@ int tt_vcpu_sync(struct tt_vcpu *vcpu, uint64_t now, int *vector, bool *blocked)
 {
 	struct kvm_interrupt interrupt;
 	struct kvm_run *run = vcpu->run;
+	int ret;
 
 	*vector = -1;
 	*blocked = false;
 	tt_timers_run(vcpu->machine, now);
 	if (tt_irq_pending(vcpu) < 0)
 		return 0;
+	/*
+	 * Completing an instruction can raise an exception (#GP of an MSR access, #PF of INS, #DB of a single step). KVM loses
+	 * an interrupt that was queued before it, so the instruction is completed first.
+	 */
+	if (run->ready_for_interrupt_injection) {
+		ret = tt_vcpu_settle(vcpu);
+		if (ret)
+			return ret;
+		if (tt_irq_pending(vcpu) < 0)
+			return 0;
+	}
 	if (!run->ready_for_interrupt_injection) {
 		*blocked = true;
 		return 0;
