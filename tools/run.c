@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config.h"
 #include "ttvm.h"
 
-#define DEFAULT_MEMORY (512ull << 20)
 #define MIN_MEMORY (16ull << 20)
 #define MAX_MEMORY (1ull << 40)
 #define DEFAULT_COMMAND_LINE "console=ttyS0"
@@ -71,10 +71,10 @@ static const char help[] =
 	"  -r, --record[=FILE]     record the run; FILE is log.zst unless given\n"
 	"      --initrd FILE       initial RAM disk\n"
 	"      --append TEXT       kernel command line (default: console=ttyS0)\n"
-	"  -m, --mem SIZE          guest memory, e.g. 512M, 2G (default: 512M)\n"
+	"  -m, --mem SIZE          guest memory, e.g. 512M, 2G (default: " CONFIG_TEXT(CONFIG_TTVM_MEMORY_MB) "M)\n"
 	"      --timeout SECONDS   stop the guest after that time; a recording ends cleanly\n"
 	"      --console WHERE     stdio (default), none, or a file for the serial console's output\n"
-	"      --cpu-model NAME    CPU features that the guest sees (default: x86-64-v2)\n"
+	"      --cpu-model NAME    CPU features that the guest sees (default: " CONFIG_TTVM_CPU_MODEL ")\n"
 	"      --guest-status      exit with the status that the guest wrote to its debug-exit port\n"
 	"      --digest-every SEC  log a digest of all state this often, for ttvm verify\n"
 	"      --on-log-error WHAT stop (default) or continue, when the log cannot be written any more\n"
@@ -88,7 +88,8 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 {
 	int c;
 
-	*o = (struct run_options){ .memory = DEFAULT_MEMORY,
+	*o = (struct run_options){ .memory = (uint64_t)CONFIG_TTVM_MEMORY_MB << 20,
+				   .cpu_model = CONFIG_TTVM_CPU_MODEL,
 				   .command_line = DEFAULT_COMMAND_LINE,
 				   .console = "stdio" };
 	optind = 1;
@@ -289,6 +290,8 @@ static int run(const struct run_options *o)
 	}
 	if (o->record) {
 		struct tt_recorder_options options = { .path = o->record,
+						       .log = { .level = CONFIG_TTVM_LOG_LEVEL,
+								.flush_ms = CONFIG_TTVM_LOG_FLUSH_MS },
 						       .run_on = o->run_on,
 						       .digest_seconds = o->digest_every };
 

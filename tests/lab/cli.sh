@@ -57,6 +57,15 @@ verdict help/all "$why"
 "$TTVM" --version | grep -Eq '^ttvm [0-9]+\.[0-9]+' && why= || why="it says: $("$TTVM" --version 2>&1)"
 verdict version "$why"
 
+if [ -e "$top/Kconfig" ]; then
+	why=
+	while read -r option default; do
+		grep -A 12 "^config ${option#CONFIG_}\$" "$top/Kconfig" | grep -q "^	default $default\$" ||
+			why="$option: tools/config.h has another default than Kconfig"
+	done < <(sed -n 's/^#define \(CONFIG_TTVM_[A-Z_]*\) \(.*\)/\1 \2/p' "$top/tools/config.h")
+	verdict kconfig/defaults "$why"
+fi
+
 # ---- bad usage: status 1, and a message that names what is wrong ----
 
 : >"$tmp/empty"
