@@ -4,7 +4,6 @@
  *
  * The hooks are called for all vCPUs of the machine; a small hash table, read under RCU and keyed by the vCPU's address,
  * finds those that have a session. They take no lock: the fields that they change belong to the thread inside KVM_RUN.
- * RDTSC comes here 20,000 times a second, so that path reads one counter and nothing else.
  *
  * Whatever the entry hook changes in the hardware's control block, the exit hook changes back. KVM therefore never runs
  * with our settings, and detaching needs no lock of KVM's: it keeps further entries out (dying), waits until the vCPU
@@ -85,9 +84,8 @@ void tt_leave(struct kvm_vcpu *vcpu)
 	page->exits_by_reason[x.slot]++;
 
 	read_counter(s, TTVM_COUNTER_BRANCHES, &page->branches);
-	/* Userspace sees no exit that is answered right here, so only an alarm would miss the instructions. */
-	if (x.kind != TT_EXIT_TSC || tt_alarm_armed(s))
-		read_counter(s, TTVM_COUNTER_INSTRUCTIONS, &page->instructions);
+	/* Also where RDTSC is answered right here: a signal may send KVM_RUN home from this very exit. */
+	read_counter(s, TTVM_COUNTER_INSTRUCTIONS, &page->instructions);
 	if (unlikely(s->resume.set))
 		tt_resume_at_exit(s, &x);
 

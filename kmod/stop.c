@@ -219,6 +219,9 @@ static bool is_wanted(struct tt_session *s, const struct ttvm_stop *stop, u64 ri
 
 	if (rip != stop->rip)
 		return false;
+	if ((stop->flags & TTVM_STOP_INSTRUCTIONS) &&
+	    alarm_now(s, TTVM_COUNTER_INSTRUCTIONS) < stop->instructions)
+		return false;
 	if (stop->check_mask == 0)
 		return true;
 	s->vendor->registers(s, words);

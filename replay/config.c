@@ -57,7 +57,7 @@ int tt_config_save(const struct tt_machine_config *config, struct tt_log_section
 
 	uname(&host);
 	to_hex(config->rng_seed, sizeof(config->rng_seed), seed);
-	root = json_pack("{s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:I}}",
+	root = json_pack("{s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:I, s:b}}",
 			 "format", FORMAT_NAME, "version", FORMAT_VERSION,
 			 "machine",
 			 "memory", (json_int_t)config->memory_size,
@@ -71,7 +71,8 @@ int tt_config_save(const struct tt_machine_config *config, struct tt_log_section
 			 "host_kernel", host.release,
 			 "host_cpu", pmu ? pmu->name : "unknown",
 			 "ttvm", TTVM_VERSION,
-			 "started", (json_int_t)time(NULL));
+			 "started", (json_int_t)time(NULL),
+			 "exact_instructions", pmu && pmu->exact_instructions);
 	*json = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
 	json_decref(root);
 	if (!*json)
@@ -119,13 +120,15 @@ static void load_facts(json_t *root, struct tt_recording_facts *facts)
 {
 	const char *kernel = "", *cpu = "", *version = "";
 	json_int_t started = 0;
+	int exact = 0;
 
-	json_unpack(root, "{s:{s?s, s?s, s?s, s?I}}", "recording", "host_kernel", &kernel, "host_cpu",
-		    &cpu, "ttvm", &version, "started", &started);
+	json_unpack(root, "{s:{s?s, s?s, s?s, s?I, s?b}}", "recording", "host_kernel", &kernel, "host_cpu",
+		    &cpu, "ttvm", &version, "started", &started, "exact_instructions", &exact);
 	snprintf(facts->host_kernel, sizeof(facts->host_kernel), "%s", kernel);
 	snprintf(facts->host_cpu, sizeof(facts->host_cpu), "%s", cpu);
 	snprintf(facts->ttvm_version, sizeof(facts->ttvm_version), "%s", version);
 	facts->started = started;
+	facts->exact_instructions = exact;
 }
 
 /* The two strings of the configuration, in one allocation that the caller frees. */

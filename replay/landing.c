@@ -37,11 +37,20 @@ static int overshot(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	struct replayer_vcpu *rv = vcpu->seam_data;
 
 	return tt_report(rep, vcpu, TT_OUTCOME_OVERSHOT, "the event's position was passed: %llu branches, "
-			 "recorded %llu", (unsigned long long)rv->session.page->branches,
-			 (unsigned long long)rep->next.pos.branches);
+			 "%llu instructions, recorded %llu, %llu",
+			 (unsigned long long)rv->session.page->branches,
+			 (unsigned long long)tt_instructions(vcpu, rv->session.page),
+			 (unsigned long long)rep->next.pos.branches,
+			 (unsigned long long)rep->next.pos.instructions);
 }
 
 /* ------------------------------------------------------------------ events */
+
+/* Is the event's instruction count something to go by? */
+static bool is_exact(const struct tt_replayer *rep)
+{
+	return rep->exact && rep->next.pos.instructions;
+}
 
 static int aim_breakpoint(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
@@ -54,12 +63,24 @@ static int aim_breakpoint(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	stop->rip = pos->rip;
 	stop->check = pos->check;
 	stop->check_mask = TT_CHECK_MASK;
-	stop->flags = TTVM_STOP_FILTER;
+	stop->instructions = pos->instructions;
+	stop->flags = TTVM_STOP_FILTER | (is_exact(rep) ? TTVM_STOP_INSTRUCTIONS : 0);
 	ret = set_breakpoints(rep, vcpu, &pos->rip, 1);
 	if (ret)
 		return fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest");
 	rep->landing = TT_LANDING_BREAKPOINT;
 	return 0;
+}
+
+static uint64_t instruction_margin(const struct tt_replayer *rep)
+{
+	return rep->margin;
+}
+
+/* More instructions than code with branches has within the margin. */
+static uint64_t far_away(const struct tt_replayer *rep)
+{
+	return 100 * rep->margin + 10000;
 }
 
 static int aim_at_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
@@ -76,13 +97,28 @@ static int aim_at_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 					    (unsigned long long)vcpu->exits);
 	if (branches > pos->branches)
 		return overshot(rep, vcpu);
-	if (pos->branches - branches <= rep->margin)
+	if (pos->branches - branches > rep->margin) {
+		ret = tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES,
+				       pos->branches - rep->margin);
+	} else if (is_exact(rep) &&
+		   pos->instructions > tt_instructions(vcpu, rv->session.page) + far_away(rep)) {
+		/* A loop without conditional branches: its hits are too many to be looked at. */
+		rep->goal_alarm = false;
+		ret = tt_session_alarm(&rv->session, TTVM_COUNTER_INSTRUCTIONS,
+				       pos->instructions - instruction_margin(rep));
+	} else {
 		return aim_breakpoint(rep, vcpu);
-	ret = tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES, pos->branches - rep->margin);
+	}
 	if (ret)
-		return fail(rep, vcpu, ret, "cannot set the branch alarm");
+		return fail(rep, vcpu, ret, "cannot set an alarm");
 	rep->landing = TT_LANDING_ALARM;
 	return 0;
+}
+
+static bool is_next(const struct tt_replayer *rep, const struct tt_position *here)
+{
+	return tt_position_equal(here, &rep->next.pos) &&
+	       (!is_exact(rep) || here->instructions == rep->next.pos.instructions);
 }
 
 static int landed(struct tt_replayer *rep, struct tt_vcpu *vcpu)
@@ -100,11 +136,6 @@ static int landed(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 }
 
 /* ------------------------------------------------------------------ the goal */
-
-static uint64_t instruction_margin(const struct tt_replayer *rep)
-{
-	return rep->margin;
-}
 
 static int goal_reached(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t at)
 {
@@ -154,7 +185,7 @@ static bool at_next_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	if (rep->next.vector != TT_VECTOR_NONE && !vcpu->run->ready_for_interrupt_injection)
 		return false;
 	tt_position_here(vcpu, rv->session.page, &here);
-	return tt_position_equal(&here, &rep->next.pos);
+	return is_next(rep, &here);
 }
 
 /* A breakpoint on the instruction that is about to run would stop before it: RF lets it through once. */
@@ -274,15 +305,16 @@ int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum t
 	if (page->branches > rep->next.pos.branches)
 		return overshot(rep, vcpu);
 	if (rep->landing == TT_LANDING_ALARM) {
-		if (why == TT_INTERRUPTED_MODULE &&
-		    page->branches + rep->margin >= rep->next.pos.branches)
-			return aim_breakpoint(rep, vcpu);
+		if (why == TT_INTERRUPTED_MODULE)
+			rep->landing = TT_LANDING_IDLE; /* aim again, from nearer */
 		return 0;
 	}
 	if (why != TT_INTERRUPTED_DEBUG)
 		return 0;
 	tt_position_here(vcpu, page, &here);
-	if (!tt_position_equal(&here, &rep->next.pos))
+	if (is_exact(rep) && here.instructions > rep->next.pos.instructions)
+		return overshot(rep, vcpu);
+	if (!is_next(rep, &here))
 		return 0;
 	/*
 	 * In a loop that changes nothing (STI; 1: JMP 1b) a position comes again and again, at first in the shadow of

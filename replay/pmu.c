@@ -20,27 +20,27 @@ static const struct {
 	unsigned int family, model_first, model_last;
 	struct tt_pmu pmu;
 } table[] = {
-	{ VENDOR_AMD, 0x17, 0x00, 0xff, { "AMD Zen/Zen 2", 0xd1, 0xc0, 10000, true } },
-	{ VENDOR_AMD, 0x19, 0x00, 0xff, { "AMD Zen 3/Zen 4", 0xd1, 0xc0, 10000, true } },
-	{ VENDOR_AMD, 0x1a, 0x00, 0xff, { "AMD Zen 5", 0xd1, 0xc0, 10000, true } },
-	{ VENDOR_INTEL, 6, 0x3c, 0x3d, { "Intel Haswell/Broadwell", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x3f, 0x3f, { "Intel Haswell-EP", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x45, 0x47, { "Intel Haswell/Broadwell", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x4e, 0x4f, { "Intel Skylake/Broadwell", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x55, 0x56, { "Intel Skylake-SP/Broadwell-DE", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x5e, 0x5e, { "Intel Skylake", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x8e, 0x8e, { "Intel Kaby Lake", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x9e, 0x9e, { "Intel Coffee Lake", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0xa5, 0xa6, { "Intel Comet Lake", 0x01c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x6a, 0x6c, { "Intel Ice Lake-SP", 0x11c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x7d, 0x7e, { "Intel Ice Lake", 0x11c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x8c, 0x8d, { "Intel Tiger Lake", 0x11c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0x8f, 0x8f, { "Intel Sapphire Rapids", 0x11c4, 0xc0, 125, false } },
-	{ VENDOR_INTEL, 6, 0xcf, 0xcf, { "Intel Emerald Rapids", 0x11c4, 0xc0, 125, false } },
+	{ VENDOR_AMD, 0x17, 0x00, 0xff, { "AMD Zen/Zen 2", 0xd1, 0xc0, 10000, true, false } },
+	{ VENDOR_AMD, 0x19, 0x00, 0xff, { "AMD Zen 3/Zen 4", 0xd1, 0xc0, 10000, true, false } },
+	{ VENDOR_AMD, 0x1a, 0x00, 0xff, { "AMD Zen 5", 0xd1, 0xc0, 10000, true, false } },
+	{ VENDOR_INTEL, 6, 0x3c, 0x3d, { "Intel Haswell/Broadwell", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x3f, 0x3f, { "Intel Haswell-EP", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x45, 0x47, { "Intel Haswell/Broadwell", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x4e, 0x4f, { "Intel Skylake/Broadwell", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x55, 0x56, { "Intel Skylake-SP/Broadwell-DE", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x5e, 0x5e, { "Intel Skylake", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x8e, 0x8e, { "Intel Kaby Lake", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x9e, 0x9e, { "Intel Coffee Lake", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0xa5, 0xa6, { "Intel Comet Lake", 0x01c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x6a, 0x6c, { "Intel Ice Lake-SP", 0x11c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x7d, 0x7e, { "Intel Ice Lake", 0x11c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x8c, 0x8d, { "Intel Tiger Lake", 0x11c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0x8f, 0x8f, { "Intel Sapphire Rapids", 0x11c4, 0xc0, 125, false, false } },
+	{ VENDOR_INTEL, 6, 0xcf, 0xcf, { "Intel Emerald Rapids", 0x11c4, 0xc0, 125, false, false } },
 };
 
 /* The lab's emulated PMU (tools/lab): late by its skid knob at most, which tests set up to 50. */
-static const struct tt_pmu lab_pmu = { "QEMU TCG (the lab)", 0xd1, 0xc0, 64, false };
+static const struct tt_pmu lab_pmu = { "QEMU TCG (the lab)", 0xd1, 0xc0, 64, false, true };
 
 static bool is_emulator(void)
 {

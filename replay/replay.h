@@ -22,6 +22,7 @@ struct tt_pmu {
 	uint64_t instr_event;	/* raw perf config: retired instructions */
 	uint64_t skid;		/* how many branches late an alarm can be */
 	bool spec_lock_map;	/* needs the SpecLockMap workaround (AMD Zen) */
+	bool exact_instructions; /* instr_event never counts an instruction twice around a VM exit */
 };
 
 /* This machine's, or NULL with err filled in when its PMU is not known to count exactly. */
@@ -35,6 +36,7 @@ struct tt_recording_facts {
 	char host_cpu[96];
 	char ttvm_version[32];
 	uint64_t started;	/* seconds since the epoch */
+	bool exact_instructions; /* struct tt_pmu of the recording machine */
 };
 
 #define TT_MAX_CONFIG_SECTIONS 8
@@ -119,6 +121,7 @@ struct tt_goal {
 };
 
 struct tt_replayer_options {
+	bool exact_instructions; /* of struct tt_recording_facts */
 	struct tt_goal goal;
 	uint64_t margin;	/* branches before an event at which the alarm is set; 0: by the PMU's skid */
 	uint64_t step_to;	/* TT_GOAL_INSTRUCTION only: when > goal.value, walk on from there by single

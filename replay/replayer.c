@@ -121,7 +121,7 @@ static int apply_end(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 		return tt_report_divergence(rep, vcpu, "devices differ at the end");
 	if (d->memory != event->end.memory)
 		return tt_report_divergence(rep, vcpu, "memory differs at the end");
-	if (instructions != event->pos.instructions)
+	if (rep->exact && instructions != event->pos.instructions)
 		return tt_report_divergence(rep, vcpu, "%llu instructions at the end, recorded %llu",
 					    (unsigned long long)instructions,
 					    (unsigned long long)event->pos.instructions);
@@ -388,6 +388,7 @@ int tt_replayer_create(struct tt_log *log, const struct tt_replayer_options *opt
 		free(rep);
 		return -ENODEV;
 	}
+	rep->exact = rep->pmu->exact_instructions && options->exact_instructions;
 	rep->margin = options->margin ? options->margin : rep->pmu->skid + 16;
 	ret = tt_log_seek_event(log, 0, 0, err);
 	if (ret) {

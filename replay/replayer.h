@@ -25,6 +25,7 @@ struct tt_replayer {
 	struct tt_replayer_options options;
 	const struct tt_pmu *pmu;
 	uint64_t margin;		/* branches */
+	bool exact;			/* instruction counts of recording and replay can be compared */
 	struct tt_event next;
 	bool have_next;
 	struct tt_event last;		/* the last event that matched; kind 0 before the first */

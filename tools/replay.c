@@ -192,6 +192,7 @@ struct attempt {
 	const struct replay_options *o;
 	struct tt_log *log;
 	const struct tt_machine_config *config;
+	struct tt_recording_facts facts;
 	struct console *console;
 	uint64_t margin;
 	struct tt_replayer_result result;
@@ -213,7 +214,8 @@ static void print_state(const struct attempt *a, struct tt_machine *m)
 static int replay_once(struct attempt *a)
 {
 	const struct replay_options *o = a->o;
-	struct tt_replayer_options options = { .goal = o->goal,
+	struct tt_replayer_options options = { .exact_instructions = a->facts.exact_instructions,
+					       .goal = o->goal,
 					       .margin = a->margin,
 					       .step_to = o->goal.value + o->walk,
 					       .on_step = o->walk ? print_step : NULL };
@@ -351,7 +353,6 @@ static int replay(struct attempt *a, const struct tt_log_info *info)
 static int open_and_replay(const struct replay_options *o)
 {
 	struct attempt attempt = { .o = o };
-	struct tt_recording_facts facts;
 	struct tt_machine_config config;
 	const struct tt_log_info *info;
 	struct tt_error err = { 0 };
@@ -366,7 +367,7 @@ static int open_and_replay(const struct replay_options *o)
 	if (info->status != TT_LOG_CLEAN)
 		say("%s: %s", o->log, info->text);
 	attempt.guest_crashed = info->has_end && info->last.end.how == TT_END_CRASH;
-	if (tt_config_load(attempt.log, &config, &facts, &strings, &err)) {
+	if (tt_config_load(attempt.log, &config, &attempt.facts, &strings, &err)) {
 		say_error(&err);
 		status = EXIT_BAD_LOG;
 		goto out;

@@ -95,16 +95,19 @@ struct ttvm_clock {
 	__u64 extra;		/* both: the module adds rdtsc_ticks, then answers; userspace adds and resets */
 };
 
-#define TTVM_STOP_FILTER (1u << 0)
+#define TTVM_STOP_FILTER	(1u << 0)
+#define TTVM_STOP_INSTRUCTIONS	(1u << 1)
 
 /* Which #DB of a hardware breakpoint is reported; the others are resumed in the kernel with RFLAGS.RF set. */
 struct ttvm_stop {
-	__u32 flags;		/* user: TTVM_STOP_FILTER enables the filter; without it every #DB is KVM's */
+	__u32 flags;		/* user: TTVM_STOP_FILTER enables the filter; without it every #DB is KVM's.
+				 * TTVM_STOP_INSTRUCTIONS: instructions is compared as well */
 	__u32 check_mask;	/* user: which bits of check are compared */
 	__u64 branches;		/* user: a #DB with fewer branches than this is swallowed */
 	__u64 rip;		/* user: ... and so is one elsewhere */
 	__u32 check;		/* user: ... and one whose register check differs under check_mask */
 	__u32 reserved;
+	__u64 instructions;	/* user: ... and, if asked for, one with fewer instructions (retired + emulated) */
 };
 /*
  * A #DB with MORE branches than ttvm_stop.branches is always reported: userspace has overshot. While the filter is on, any
