@@ -2,9 +2,10 @@
 /*
  * selftest.c - the self-test's guest and its seam.
  *
- * The guest runs OUTER_ROUNDS times INNER_ROUNDS loops and makes one exit of each kind that matters per outer round: RDTSC
- * (answered by the module), CPUID (emulated by KVM), a port access (served here). Its inner loop has a locked access,
- * because some CPUs miscount branches next to those (AMD Zen's SpecLockMap).
+ * The guest runs OUTER_ROUNDS times INNER_ROUNDS loops and makes one exit of each kind that matters
+ * per outer round: RDTSC (answered by the module), CPUID (emulated by KVM), a port access (served
+ * here). Its inner loop has a locked access, because some CPUs miscount branches next to those (AMD
+ * Zen's SpecLockMap).
  */
 #include <elf.h>
 #include <stdlib.h>
@@ -27,7 +28,10 @@
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
-/* Behind each line: instructions, "b" for a conditional branch. The PVH protocol starts it in flat 32-bit mode. */
+/*
+ * Behind each line: instructions, "b" for a conditional branch. The PVH protocol starts it in flat
+ * 32-bit mode.
+ */
 asm(".pushsection .rodata\n"
     ".code32\n"
     "tt_selftest_guest:\n"
@@ -108,7 +112,9 @@ static void make_image(struct image *image)
 				     .p_offset = offsetof(struct image, note),
 				     .p_filesz = sizeof(image->note),
 				     .p_align = 4 };
-	image->note.head = (Elf32_Nhdr){ .n_namesz = 4, .n_descsz = 4, .n_type = XEN_ELFNOTE_PHYS32_ENTRY };
+	image->note.head = (Elf32_Nhdr){ .n_namesz = 4,
+					 .n_descsz = 4,
+					 .n_type = XEN_ELFNOTE_PHYS32_ENTRY };
 	memcpy(image->note.owner, "Xen", 4);
 	image->note.entry = LOAD_GPA;
 	_Static_assert(sizeof(image->code) == 256, "the guest is about 70 bytes long");
@@ -146,7 +152,10 @@ static struct target target_of(unsigned int i)
 {
 	struct target t = {
 		.outer = i * (OUTER_ROUNDS / LANDINGS),
-		/* In the last quarter, so that even the largest margin begins in the same outer round. */
+		/*
+		 * In the last quarter, so that even the largest margin begins in the same outer
+		 * round.
+		 */
 		.inner = INNER_ROUNDS - 1 - i * 797 % (INNER_ROUNDS / 4),
 	};
 
@@ -201,7 +210,8 @@ static int set_alarm(struct selftest *t, struct tt_vcpu *vcpu, const struct targ
 	t->alarm = target->branches - t->result->margin;
 	ret = tt_session_alarm(&t->session, TTVM_COUNTER_BRANCHES, t->alarm);
 	if (ret)
-		return tt_fail(&vcpu->machine->error, ret, "cannot set the alarm: %s", strerror(-ret));
+		return tt_fail(&vcpu->machine->error, ret, "cannot set the alarm: %s",
+			       strerror(-ret));
 	t->alarm_set = true;
 	return 0;
 }
@@ -284,7 +294,8 @@ static void debug_stopped(struct selftest *t, struct tt_vcpu *vcpu)
 
 	if (!t->breakpoint_set)
 		return;
-	if (t->session.page->branches == target.branches && regs->rip == t->session.page->stop.rip &&
+	if (t->session.page->branches == target.branches &&
+	    regs->rip == t->session.page->stop.rip &&
 	    (uint32_t)regs->rcx == INNER_ROUNDS - target.inner &&
 	    (uint32_t)regs->rsi == OUTER_ROUNDS - target.outer)
 		t->result->landings++;
@@ -293,7 +304,8 @@ static void debug_stopped(struct selftest *t, struct tt_vcpu *vcpu)
 	forget_target(t, vcpu);
 }
 
-static int selftest_interrupted(struct tt_seam *seam, struct tt_vcpu *vcpu, enum tt_interruption why)
+static int selftest_interrupted(struct tt_seam *seam, struct tt_vcpu *vcpu,
+				enum tt_interruption why)
 {
 	struct selftest *t = selftest_of(seam);
 
@@ -352,7 +364,8 @@ static const struct tt_seam_ops selftest_ops = {
 
 /* ------------------------------------------------------------------ one run */
 
-static int run_machine(struct selftest *t, const struct tt_machine_config *config, struct tt_error *err)
+static int run_machine(struct selftest *t, const struct tt_machine_config *config,
+		       struct tt_error *err)
 {
 	struct tt_machine machine;
 	int ret = tt_machine_create(&machine, config, &t->seam, err);

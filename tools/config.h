@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * config.h - defaults of the ttvm command. They are those of the top-level Kconfig, whose .config overrides them.
+ * config.h - defaults of the ttvm command. They are those of the top-level Kconfig, whose .config
+ * overrides them.
  */
 #ifndef TTVM_TOOLS_CONFIG_H
 #define TTVM_TOOLS_CONFIG_H

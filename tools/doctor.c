@@ -35,8 +35,8 @@ static void (*const checks[])(struct checkup *c) = {
 
 /* ------------------------------------------------------------------ findings */
 
-static void add(struct checkup *c, const char *name, enum check_status status, const char *next_step,
-		const char *format, va_list args)
+static void add(struct checkup *c, const char *name, enum check_status status,
+		const char *next_step, const char *format, va_list args)
 {
 	struct check *check;
 
@@ -58,7 +58,8 @@ void check_ok(struct checkup *c, const char *name, const char *format, ...)
 	va_end(args);
 }
 
-void check_warning(struct checkup *c, const char *name, const char *next_step, const char *format, ...)
+void check_warning(struct checkup *c, const char *name, const char *next_step,
+		   const char *format, ...)
 {
 	va_list args;
 
@@ -67,7 +68,8 @@ void check_warning(struct checkup *c, const char *name, const char *next_step, c
 	va_end(args);
 }
 
-void check_failed(struct checkup *c, const char *name, const char *next_step, const char *format, ...)
+void check_failed(struct checkup *c, const char *name, const char *next_step, const char *format,
+		  ...)
 {
 	va_list args;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * doctor_kvm.c - checks of the CPU and of KVM: is it there, is it done by hardware, does a guest run.
+ * doctor_kvm.c - checks of the CPU and of KVM: is it there, is it done by hardware, does a guest
+ * run.
  */
 #include <cpuid.h>
 #include <errno.h>
@@ -61,13 +62,16 @@ void check_cpu(struct checkup *c)
 			    &brand[4 * i + 3]);
 	hypervisor_name(above);
 	if (cpu_has_svm() || cpu_has_vmx())
-		check_ok(c, "cpu", "%.47s offers %s%s%s", (char *)brand, cpu_has_svm() ? "SVM" : "VMX",
+		check_ok(c, "cpu", "%.47s offers %s%s%s", (char *)brand,
+			 cpu_has_svm() ? "SVM" : "VMX",
 			 above[0] ? ", inside a virtual machine of " : "", above);
+	else if (above[0])
+		check_failed(c, "cpu", USE_THE_LAB,
+			     "%.47s shows neither SVM nor VMX to this virtual machine of %s",
+			     (char *)brand, above);
 	else
-		check_failed(c, "cpu", USE_THE_LAB, "%.47s shows neither SVM nor VMX%s%s%s", (char *)brand,
-			     above[0] ? " to this virtual machine of " : "; is it switched off in the "
-									  "firmware?", above,
-			     above[0] ? "" : "");
+		check_failed(c, "cpu", "switching virtualization on in the firmware",
+			     "%.47s shows neither SVM nor VMX", (char *)brand);
 }
 
 void check_tsc(struct checkup *c)
@@ -75,10 +79,12 @@ void check_tsc(struct checkup *c)
 	unsigned int a, b, ecx, d;
 	char clock[32] = "";
 
-	read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", clock, sizeof(clock));
+	read_line("/sys/devices/system/clocksource/clocksource0/current_clocksource", clock,
+		  sizeof(clock));
 	if (!strcmp(clock, "tsc"))
 		check_ok(c, "tsc", "the kernel itself keeps time by the time stamp counter");
-	else if (__get_cpuid(0x80000007, &a, &b, &ecx, &d) && (d & CPUID_80000007_EDX_INVARIANT_TSC))
+	else if (__get_cpuid(0x80000007, &a, &b, &ecx, &d) &&
+		 (d & CPUID_80000007_EDX_INVARIANT_TSC))
 		check_ok(c, "tsc", "the time stamp counter runs at a constant rate");
 	else
 		check_warning(c, "tsc", "booting with tsc=reliable, if you know that it does",
@@ -116,7 +122,8 @@ void check_kvm(struct checkup *c)
 
 void check_kvm_kind(struct checkup *c)
 {
-	bool amd = !access("/sys/module/kvm_amd", F_OK), intel = !access("/sys/module/kvm_intel", F_OK);
+	bool amd = !access("/sys/module/kvm_amd", F_OK);
+	bool intel = !access("/sys/module/kvm_intel", F_OK);
 	bool pvm = !access("/sys/module/kvm_pvm", F_OK);
 
 	if (!c->kvm_works)

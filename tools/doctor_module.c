@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * doctor_module.c - checks of ttvm.ko, and of what matters most: that counts, alarms and landings are exact.
+ * doctor_module.c - checks of ttvm.ko, and of what matters most: that counts, alarms and landings
+ * are exact.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,12 +31,14 @@ static void module_missing(struct checkup *c)
 	}
 	read_line("/sys/kernel/security/lockdown", lockdown, sizeof(lockdown));
 	if (strstr(lockdown, "[integrity]") || strstr(lockdown, "[confidentiality]")) {
-		check_failed(c, "module", "signing ttvm.ko with a key that mokutil has enrolled, or switching "
-			     "Secure Boot off", TTVM_DEVICE ": ttvm.ko is not loaded, and the kernel is "
-			     "locked down: it loads signed modules only");
+		check_failed(c, "module",
+			     "signing ttvm.ko with a key that mokutil has enrolled, or switching Secure Boot off",
+			     TTVM_DEVICE ": ttvm.ko is not loaded, and the kernel is locked down: it loads signed "
+			     "modules only");
 		return;
 	}
-	snprintf(next, sizeof(next), "modprobe ttvm, or insmod build/kmod/%.65s/ttvm.ko", host.release);
+	snprintf(next, sizeof(next), "modprobe ttvm, or insmod build/kmod/%.65s/ttvm.ko",
+		 host.release);
 	check_failed(c, "module", next, TTVM_DEVICE ": ttvm.ko is not loaded");
 }
 
@@ -161,7 +164,8 @@ void check_landing(struct checkup *c)
 	if (missed || !landings)
 		check_failed(c, "landing", "ttvm replay --margin 20000, if only alarms are late",
 			     "%u of %u positions were missed: the latest alarm came %llu branches late, the "
-			     "margin is %llu", missed, missed + landings, (unsigned long long)lateness,
+			     "margin is %llu",
+			     missed, missed + landings, (unsigned long long)lateness,
 			     (unsigned long long)r.margin);
 	else if (lost)
 		check_warning(c, "landing", "sysctl kernel.perf_cpu_time_max_percent=0",

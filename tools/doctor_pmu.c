@@ -36,7 +36,7 @@ void check_pmu_model(struct checkup *c)
 			     "%s", err.text);
 }
 
-/* ------------------------------------------------------------------ are there counters, and three free ones? */
+/* ------------------------------------------------------------------ three free counters */
 
 /* On this thread, in user mode; with a period that never elapses it is a sampling event. */
 static int open_event(uint64_t config, bool sampling)

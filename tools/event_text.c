@@ -146,7 +146,9 @@ void event_line(uint64_t number, const struct tt_event *event, bool several_vcpu
 
 /* ------------------------------------------------------------------ JSON */
 
-/* 64-bit patterns go out as hexadecimal text: JSON's numbers are not wide enough for all readers. */
+/*
+ * 64-bit patterns go out as hexadecimal text: JSON's numbers are not wide enough for all readers.
+ */
 static json_t *hex(uint64_t value)
 {
 	return json_sprintf("%016llx", (unsigned long long)value);
@@ -173,10 +175,14 @@ static void set_payload(json_t *root, const struct tt_event *event)
 json_t *event_json(uint64_t number, const struct tt_event *event)
 {
 	const struct tt_position *pos = &event->pos;
-	json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:b, s:I, s:i}", "number", (json_int_t)number,
-				 "kind", event_kind_name(event->kind), "code", event->kind, "vcpu",
-				 event->vcpu, "at_exit", event->at_exit, "exits",
-				 (json_int_t)pos->exits, "check", pos->check & TT_CHECK_MASK);
+	json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:b, s:I, s:i}",
+				 "number", (json_int_t)number,
+				 "kind", event_kind_name(event->kind),
+				 "code", event->kind,
+				 "vcpu", event->vcpu,
+				 "at_exit", event->at_exit,
+				 "exits", (json_int_t)pos->exits,
+				 "check", pos->check & TT_CHECK_MASK);
 
 	if (!root)
 		return NULL;

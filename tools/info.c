@@ -239,7 +239,8 @@ static void print_text(const struct recording *r)
 	if (info->text[0])
 		printf("              %s\n", info->text);
 	if (info->writer_error)
-		printf("              the recording ended early: %s\n", strerror(info->writer_error));
+		printf("              the recording ended early: %s\n",
+		       strerror(info->writer_error));
 	if (r->has_config)
 		print_machine(r);
 	print_end(r);
@@ -403,7 +404,10 @@ static int print_json(struct recording *r, const struct info_options *o)
 	if (!o->events) {
 		puts(text);
 	} else {
-		/* A log can have millions of events, so they are written one by one, as the last member of the object. */
+		/*
+		 * A log can have millions of events, so they are written one by one, as the last
+		 * member of the object.
+		 */
 		text[strlen(text) - strlen("\n}")] = '\0';
 		printf("%s,\n \"event_list\": [", text);
 		ret = print_json_events(r, o);
@@ -441,6 +445,12 @@ static int show(struct recording *r, const struct info_options *o)
 	return EXIT_OK;
 }
 
+/* Of the errors of tt_log_open(): is it the file's content? */
+static bool is_bad_log(int error)
+{
+	return error == -EBADMSG || error == -ENODATA || error == -EPROTONOSUPPORT || error == -EIO;
+}
+
 int cmd_info(int argc, char **argv)
 {
 	struct info_options options;
@@ -454,8 +464,7 @@ int cmd_info(int argc, char **argv)
 	ret = tt_log_open(options.log, &r.log, &err);
 	if (ret) {
 		say_error(&err);
-		return ret == -EBADMSG || ret == -ENODATA || ret == -EPROTONOSUPPORT || ret == -EIO ?
-			       EXIT_BAD_LOG : EXIT_SETUP;
+		return is_bad_log(ret) ? EXIT_BAD_LOG : EXIT_SETUP;
 	}
 	r.info = tt_log_info(r.log);
 	r.has_config = !tt_config_load(r.log, &r.config, &r.facts, &r.strings, &r.config_error);

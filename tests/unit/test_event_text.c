@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_event_text.c - the lines and the JSON of ttvm info --events: each kind, and what a hostile log could hold.
+ * test_event_text.c - the lines and the JSON of ttvm info --events: each kind, and what a hostile
+ * log could hold.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +23,8 @@ static void expect_line(uint64_t number, const struct tt_event *event, const cha
 static void test_sync(void **state)
 {
 	struct tt_event e = { .kind = TT_EVENT_SYNC, .vector = 236, .rebase = 8192,
-			      .pos = { .exits = 7, .branches = 1234, .rip = 0xffffffff81000123, .check = 0xabc } };
+			      .pos = { .exits = 7, .branches = 1234, .check = 0xabc,
+				       .rip = 0xffffffff81000123 } };
 
 	(void)state;
 	expect_line(5, &e, "5 sync exits=7 branches=1234 rip=ffffffff81000123 check=0abc rebase=8192 vector=236");
@@ -34,8 +36,8 @@ static void test_sync(void **state)
 
 static void test_check_shows_the_bits_that_a_log_keeps(void **state)
 {
-	struct tt_event e = { .kind = TT_EVENT_DIGEST, .at_exit = true, .pos = { .check = 0xdead1234 },
-			      .digest = 0x0123456789abcdef };
+	struct tt_event e = { .kind = TT_EVENT_DIGEST, .at_exit = true,
+			      .pos = { .check = 0xdead1234 }, .digest = 0x0123456789abcdef };
 
 	(void)state;
 	expect_line(1, &e, "1 digest at-exit exits=0 check=1234 digest=0123456789abcdef");
@@ -56,7 +58,8 @@ static void test_longest_line_fits(void **state)
 	static char payload[TT_EVENT_MAX_PAYLOAD];
 	struct tt_event e = { .kind = 200, .vcpu = UINT16_MAX, .payload = payload,
 			      .payload_len = sizeof(payload),
-			      .pos = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX, UINT64_MAX } };
+			      .pos = { UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX,
+				       UINT64_MAX } };
 	char line[EVENT_LINE_MAX];
 
 	(void)state;
