@@ -70,6 +70,15 @@ lint:
 lab: module
 	@tools/lab/run --no-module -- true && echo "the test machine is ready: tools/lab/run --help"
 
+# Binary, manual, completion, the module's source for DKMS, and headers of the interface.
+install: all
+	install -Dm755 $(BUILD)/ttvm $(DESTDIR)$(PREFIX)/bin/ttvm
+	for page in docs/man/*.1; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $$page; done
+	install -Dm644 tools/completion/ttvm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ttvm
+	install -Dm644 include/uapi/linux/ttvm.h $(DESTDIR)$(PREFIX)/include/linux/ttvm.h
+	install -d $(DESTDIR)$(PREFIX)/src/ttvm-$(VERSION)
+	cp -R kmod include $(DESTDIR)$(PREFIX)/src/ttvm-$(VERSION)/
+
 include tests/rules.mk
 
 clean:
