@@ -50,12 +50,21 @@
 
 static int wire = -1;
 
-static void wire_write(const void *data, size_t size)
+/* One write for header and payload: each one is a trip through the emulator. */
+static void wire_send(enum wire_type type, const void *payload, size_t size)
 {
-	const char *at = data;
+	static struct {
+		struct wire_header header;
+		char payload[WIRE_MAX];
+	} frame;
+	const char *at = (const char *)&frame;
+	size_t left = sizeof(frame.header) + size;
 
-	while (size) {
-		ssize_t done = write(wire, at, size);
+	frame.header = (struct wire_header){ .magic = WIRE_MAGIC, .type = type, .size = size };
+	if (size)
+		memcpy(frame.payload, payload, size);
+	while (left) {
+		ssize_t done = write(wire, at, left);
 
 		if (done < 0 && errno == EINTR)
 			continue;
@@ -64,16 +73,8 @@ static void wire_write(const void *data, size_t size)
 			reboot(RB_POWER_OFF);
 		}
 		at += done;
-		size -= done;
+		left -= done;
 	}
-}
-
-static void wire_send(enum wire_type type, const void *payload, size_t size)
-{
-	struct wire_header header = { .magic = WIRE_MAGIC, .type = type, .size = size };
-
-	wire_write(&header, sizeof(header));
-	wire_write(payload, size);
 }
 
 /* Ends the machine: the last frame has been sent, the host only has to read it. */
@@ -255,14 +256,16 @@ static void rebind_archive(void)
 	put("/sys/bus/virtio/drivers/virtio_blk/bind", name);
 }
 
-static void wait_for_archive(void)
+/* Returns whether the machine may have been continued from a snapshot meanwhile. */
+static int wait_for_archive(void)
 {
 	if (have_archive())
-		return;
+		return 0;
 	wire_send(WIRE_READY, NULL, 0);
 	while (!have_archive())
 		usleep(5000);
 	rebind_archive();
+	return 1;
 }
 
 /* A machine that continues from a snapshot lives in the past, and its random numbers are those of all its twins. */
@@ -277,7 +280,7 @@ static void set_clock_and_seed(void)
 	long long now;
 	int fd;
 
-	if (file && fscanf(file, "%lld", &now) == 1 && llabs(now - (long long)time(NULL)) > 1) {
+	if (file && fscanf(file, "%lld", &now) == 1) {
 		ts.tv_sec = now;
 		clock_settime(CLOCK_REALTIME, &ts);
 	}
@@ -348,20 +351,33 @@ static pid_t start(char *const argv[], int *out, int *err)
 	return pid;
 }
 
-/* Sends what the pipe holds. Returns false at its end. */
+/* Sends a bufferful of what is in the pipe. Returns 1 when there was something, 0 when it is empty, -1 at its end. */
 static int forward(int fd, enum wire_type type)
 {
 	static char buffer[WIRE_MAX];
-	ssize_t size;
+	ssize_t size = read(fd, buffer, sizeof(buffer));
 
-	while ((size = read(fd, buffer, sizeof(buffer))) > 0)
-		wire_send(type, buffer, size);
-	return size < 0 && (errno == EAGAIN || errno == EINTR);
+	if (size < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -1;
+	if (!size)
+		return -1;
+	wire_send(type, buffer, size);
+	return 1;
+}
+
+/* Sends what the pipe holds, but not what a process left behind may go on to write for ever. */
+static void drain(int fd, enum wire_type type)
+{
+	int most = fcntl(fd, F_GETPIPE_SZ) / 4096;
+
+	while (most-- > 0 && forward(fd, type) > 0)
+		;
+	close(fd);
 }
 
 /*
- * Forwards until the child has ended, then what is left in the pipes: daemons that it left behind may hold them open
- * for ever. Reaps orphans on the way. Returns the status as a shell reports it.
+ * Forwards until the child has ended, then what is left in the pipes. Does not wait for their end: daemons that the
+ * child left behind may hold them open. Reaps orphans on the way. Returns the status as a shell reports it.
  */
 static int forward_until_exit(pid_t child, int out, enum wire_type out_type, int err)
 {
@@ -378,9 +394,9 @@ static int forward_until_exit(pid_t child, int out, enum wire_type out_type, int
 		pid_t pid;
 
 		poll(fds, 3, 1000);
-		if (fds[0].revents && !forward(out, out_type))
+		if (fds[0].revents && forward(out, out_type) < 0)
 			fds[0].fd = -1;
-		if (fds[1].revents && !forward(err, WIRE_STDERR))
+		if (fds[1].revents && forward(err, WIRE_STDERR) < 0)
 			fds[1].fd = -1;
 		while (read(fds[2].fd, &info, sizeof(info)) > 0)
 			;
@@ -388,13 +404,9 @@ static int forward_until_exit(pid_t child, int out, enum wire_type out_type, int
 			if (pid == child)
 				status = WIFSIGNALED(wstatus) ? 128 + WTERMSIG(wstatus) : WEXITSTATUS(wstatus);
 	}
-	if (fds[0].fd >= 0)
-		forward(out, out_type);
-	if (fds[1].fd >= 0)
-		forward(err, WIRE_STDERR);
-	close(out);
+	drain(out, out_type);
 	if (err >= 0)
-		close(err);
+		drain(err, WIRE_STDERR);
 	close(fds[2].fd);
 	return status;
 }
@@ -413,7 +425,7 @@ int main(void)
 {
 	static char *const unpack[] = { "/usr/bin/tar", "-C", "/", "-xpf", "/dev/vdc", NULL };
 	struct wire_exit end;
-	int out, err, failed;
+	int out, err, failed, continued;
 	char **command;
 	sigset_t mask;
 	pid_t pid, kvm;
@@ -436,9 +448,10 @@ int main(void)
 	enter_system();
 	set_sysctls();
 	waitpid(kvm, NULL, 0);
-	wait_for_archive();
+	continued = wait_for_archive();
 	run_or_fail(unpack);
-	set_clock_and_seed();
+	if (continued)
+		set_clock_and_seed();
 	command = read_argv();
 	if (!access("/lab/ttvm.ko", R_OK)) {
 		failed = load_module("/lab/ttvm.ko");

@@ -16,6 +16,22 @@ KERNEL_COMMAND_LINE='console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check no
 KERNEL_COMMAND_LINE+=' cryptomgr.notests initcall_blacklist=jent_mod_init apparmor=0 audit=0 random.trust_cpu=on'
 KERNEL_COMMAND_LINE+=' nmi_watchdog=0 8250.nr_uarts=1 i8042.noaux i8042.nokbd'
 
+# Prints the frequency of this machine's TSC in kHz; measures it once after each start of this machine.
+tsc_khz()
+{
+	local file boot
+	file=$LAB_CACHE/tsc-khz
+	boot=$(cat /proc/sys/kernel/random/boot_id)
+	if ! grep -qs "^$boot " "$file"; then
+		echo "$boot $("$machine/tsckhz")" >"$file.$$"
+		mv "$file.$$" "$file"
+	fi
+	sed 's/.* //' "$file"
+}
+
+# The machine's TSC is this machine's: see tsckhz.c.
+KERNEL_COMMAND_LINE+=" tsc_early_khz=$(tsc_khz)"
+
 # machine_arguments ARCHIVE WIRE: sets the array of that name.
 machine_arguments()
 {

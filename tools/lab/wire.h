@@ -32,7 +32,7 @@ struct wire_header {
 	uint32_t size;		/* of the payload, at most WIRE_MAX */
 };
 
-#define WIRE_MAX 32768u
+#define WIRE_MAX (32768u - sizeof(struct wire_header))
 
 struct wire_exit {
 	uint32_t status;	/* as a shell reports it: the exit status, or 128 + the signal */
