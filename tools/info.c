@@ -244,7 +244,8 @@ static void print_text(const struct recording *r)
 	if (r->has_config)
 		print_machine(r);
 	print_end(r);
-	printf("instructions  %s%llu\n", exactly, (unsigned long long)instructions(r));
+	printf("instructions  %s%llu%s\n", exactly, (unsigned long long)instructions(r),
+	       r->has_config && !r->facts.exact_instructions ? " (this CPU's counter is not exact)" : "");
 	if (r->has_config)
 		printf("guest time    at least %.3f s (the clock's steps; what lies between them is not "
 		       "in the log)\n", guest_seconds(r));
@@ -305,9 +306,11 @@ static void set_machine(json_t *root, const struct recording *r)
 				      "initrd_bytes",
 				      (json_int_t)section_size(r, TT_LOG_SECTION_INITRD)));
 	json_object_set_new(root, "recording",
-			    json_pack("{s:s, s:s, s:s, s:I}", "host_kernel", r->facts.host_kernel,
-				      "host_cpu", r->facts.host_cpu, "ttvm", r->facts.ttvm_version,
-				      "started", (json_int_t)r->facts.started));
+			    json_pack("{s:s, s:s, s:s, s:I, s:b}", "host_kernel",
+				      r->facts.host_kernel, "host_cpu", r->facts.host_cpu, "ttvm",
+				      r->facts.ttvm_version, "started",
+				      (json_int_t)r->facts.started, "exact_instructions",
+				      r->facts.exact_instructions));
 	json_object_set_new(root, "guest_seconds_at_least", json_real(guest_seconds(r)));
 }
 
