@@ -106,7 +106,11 @@ void check_kvm(struct checkup *c)
 			next = "usermod -a -G kvm \"$USER\", then log in again; or run as root";
 		else
 			next = "a stock kernel, Linux 6.1 or newer";
-		check_failed(c, "kvm", next, "%s", err.text);
+		if (err.code == -ENOTSUP)
+			check_failed(c, "kvm", next, "%s", err.text);
+		else
+			check_failed(c, "kvm", next, "/dev/kvm cannot be opened: %s",
+				     strerror(-err.code));
 		return;
 	}
 	breakpoints = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_SET_GUEST_DEBUG);
