@@ -32,10 +32,13 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libreplay.a $(B
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+# Defined to nothing, as by the programs that define it themselves and can be built by hand.
+LAB_CFLAGS = $(filter-out -D_GNU_SOURCE,$(ALL_CFLAGS)) -D_GNU_SOURCE=
+
 $(LAB_PROGRAMS): $(BUILD)/tests/%: tests/lab/%.c $(wildcard tests/lab/*.h) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter-out %.h,$^) $(LIBS)
+	$(Q)$(CC) $(LAB_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter-out %.h,$^) $(LIBS)
 
 $(LAB_PRELOADS): $(BUILD)/tests/%.so: tests/lab/%.c
 	@mkdir -p $(@D)

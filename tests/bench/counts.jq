@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# counts.jq - where the time goes: VM exits per second of the recorded run by reason (AMD's exit codes; 0xf0 stands for
+# nested page faults, 0xff for any other), events, and what landings cost.
+
+def names: {
+	"0x10": "cr-read", "0x40": "exceptions", "0x41": "#DB", "0x4e": "#PF", "0x60": "host interrupt", "0x61": "NMI",
+	"0x64": "interrupt window", "0x6e": "RDTSC", "0x72": "CPUID", "0x78": "HLT", "0x79": "INVLPG", "0x7b": "port I/O",
+	"0x7c": "MSR", "0x87": "RDTSCP", "0xf0": "memory", "0xff": "other" };
+def per_second($s): if $s > 0 then . / $s | round else . end;
+
+"exits per second of the recorded run, by reason:",
+(.works | to_entries[] | .value.record_seconds as $s | "  \(.key): " + ([.value.counts.exits_by_reason // {} | to_entries
+	| sort_by(-.value)[] | select(.value / $s >= 1) | "\(names[.key] // .key) \(.value | per_second($s))"] | join(", "))
+	+ "; events \(.value.counts.events | per_second($s)), instructions per exit \(
+		if .value.counts.vm_exits > 0 then .value.counts.instructions / .value.counts.vm_exits | round else 0 end)"),
+(if (.landing | length) > 1 then
+	"landing (irq, by the alarm's margin in branches):",
+	(.landing[] | "  margin \(.margin): \(.seconds * 100 | round / 100) s, \(.landings) landings, \(
+		.breakpoint_hits) breakpoint hits on the way, \(.alarms_late) alarms late"),
+	(.landing | .[0] as $a | .[-1] as $b | ($b.breakpoint_hits - $a.breakpoint_hits) as $hits
+		| if $hits > 0 then "  a breakpoint hit costs \((($b.seconds - $a.seconds) / $hits * 1e6) * 10 | round / 10) us"
+		  else empty end)
+else empty end)
