@@ -21,9 +21,9 @@ uint64_t tt_time_add(uint64_t now, uint64_t delta);
 
 /*
  * A repeating timer; part of a device's state. Tick n of it belongs at start + n * num / den,
- * exactly, for as long as it runs: rounding never adds up. When time jumps over ticks they are made
- * up for at twice the rate, so that a guest that counts them keeps correct time; of more than
- * TT_PERIODIC_BACKLOG missed ticks the oldest are dropped.
+ * exactly, for as long as it runs: rounding never adds up. Ticks that time jumped over, or that the
+ * guest was not ready for, are made up for at twice the rate, so that a guest that counts them
+ * keeps correct time; of more than TT_PERIODIC_BACKLOG missed ticks the oldest are dropped.
  */
 struct tt_periodic {
 	uint64_t deadline; /* of the next tick, or TT_TIME_NEVER; see tt_timer_add() */
@@ -36,9 +36,12 @@ struct tt_periodic {
 
 void tt_periodic_start(const struct tt_machine *m, struct tt_periodic *p, uint64_t start,
 		       uint64_t num, uint64_t den);
-/* The timer has fired at now: set the next deadline. */
+/* The timer has fired at now and its tick was delivered: set the next deadline. */
 void tt_periodic_advance(const struct tt_machine *m, struct tt_periodic *p, uint64_t num,
 			 uint64_t den, uint64_t now);
+/* The timer has fired at now, but the guest has yet to take the tick before: try again soon. */
+void tt_periodic_postpone(const struct tt_machine *m, struct tt_periodic *p, uint64_t num,
+			  uint64_t den, uint64_t now);
 
 /* Data of an access, at most 8 bytes. */
 static inline uint64_t tt_io_get(const void *data, unsigned int len)

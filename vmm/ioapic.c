@@ -43,20 +43,34 @@ struct tt_ioapic {
 	struct tt_machine *machine;
 };
 
+static struct tt_irq_message entry_message(uint64_t entry)
+{
+	return (struct tt_irq_message){
+		.destination = entry >> 56,
+		.vector = entry & 0xff,
+		.mode = entry >> 8 & 7,
+		.logical = entry & ENTRY_LOGICAL,
+		.level = entry & ENTRY_LEVEL,
+	};
+}
+
 /* Send the message of a pin. */
 static void ioapic_send(struct tt_ioapic *ioapic, unsigned int pin)
 {
 	uint64_t *entry = &ioapic->state.redirection[pin];
-	struct tt_irq_message message = {
-		.destination = *entry >> 56,
-		.vector = *entry & 0xff,
-		.mode = *entry >> 8 & 7,
-		.logical = *entry & ENTRY_LOGICAL,
-		.level = *entry & ENTRY_LEVEL,
-	};
+	struct tt_irq_message message = entry_message(*entry);
 
 	if (tt_lapics_deliver(ioapic->machine, &message) && message.level)
 		*entry |= ENTRY_REMOTE_IRR;
+}
+
+bool tt_ioapic_waits(const struct tt_ioapic *ioapic, unsigned int pin)
+{
+	uint64_t entry = ioapic->state.redirection[pin];
+	struct tt_irq_message message = entry_message(entry);
+
+	return !(entry & ENTRY_MASKED) && message.mode <= TT_DELIVERY_LOWEST &&
+	       tt_lapics_wait(ioapic->machine, &message);
 }
 
 /*

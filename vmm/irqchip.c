@@ -21,6 +21,15 @@ void tt_irq_set(struct tt_machine *m, unsigned int gsi, bool level)
 	tt_ioapic_set(irqchip->ioapic, gsi == 0 ? TIMER_PIN : gsi, level);
 }
 
+bool tt_irq_waits(struct tt_machine *m, unsigned int gsi)
+{
+	struct tt_irqchip *irqchip = m->irqchip;
+
+	if (gsi < 16 && tt_pic_waits(irqchip->pic, gsi) && tt_lapic_takes_extint(m->vcpus[0].lapic))
+		return true;
+	return tt_ioapic_waits(irqchip->ioapic, gsi == 0 ? TIMER_PIN : gsi);
+}
+
 void tt_irq_pulse(struct tt_machine *m, unsigned int gsi)
 {
 	tt_irq_set(m, gsi, true);

@@ -61,9 +61,17 @@ void tt_irqchip_set_cpu_signals(struct tt_machine *m, const struct tt_cpu_signal
  */
 void tt_lapic_tsc_moved(struct tt_vcpu *vcpu);
 
+/*
+ * An edge on the line now would merge with one that the guest has not taken yet. For timers whose
+ * guests count ticks. False when the line is masked everywhere: nobody counts.
+ */
+bool tt_irq_waits(struct tt_machine *m, unsigned int gsi);
+
 /* pic.c */
 int tt_pic_create(struct tt_machine *m, struct tt_error *err);
 void tt_pic_set(struct tt_pic *pic, unsigned int line, bool level);
+/* The line's request is unmasked and has not been handed over. */
+bool tt_pic_waits(const struct tt_pic *pic, unsigned int line);
 /* Vector that the pair would hand over now, spurious ones included; and handing it over. */
 uint8_t tt_pic_vector(const struct tt_pic *pic);
 uint8_t tt_pic_acknowledge(struct tt_pic *pic);
@@ -71,12 +79,16 @@ uint8_t tt_pic_acknowledge(struct tt_pic *pic);
 /* ioapic.c */
 int tt_ioapic_create(struct tt_machine *m, struct tt_error *err);
 void tt_ioapic_set(struct tt_ioapic *ioapic, unsigned int pin, bool level);
+/* The pin is unmasked and its last message is still a request in a LAPIC. */
+bool tt_ioapic_waits(const struct tt_ioapic *ioapic, unsigned int pin);
 void tt_ioapic_eoi(struct tt_ioapic *ioapic, uint8_t vector);
 
 /* lapic.c */
 int tt_lapics_create(struct tt_machine *m, struct tt_error *err);
 /* To all LAPICs that the message addresses; true when one of them took it. */
 bool tt_lapics_deliver(struct tt_machine *m, const struct tt_irq_message *message);
+/* One of the LAPICs that the message addresses has its vector requested. */
+bool tt_lapics_wait(struct tt_machine *m, const struct tt_irq_message *message);
 /* The INTR output of the PIC pair has changed. */
 void tt_lapics_set_lint0(struct tt_machine *m, bool level);
 bool tt_lapic_takes_extint(const struct tt_lapic *lapic);

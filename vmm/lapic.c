@@ -214,6 +214,18 @@ bool tt_lapics_deliver(struct tt_machine *m, const struct tt_irq_message *messag
 	return taken;
 }
 
+bool tt_lapics_wait(struct tt_machine *m, const struct tt_irq_message *message)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->config.num_vcpus; i++) {
+		if (lapic_matches(m->vcpus[i].lapic, message) &&
+		    tt_lapic_requested(m->vcpus[i].lapic, message->vector))
+			return true;
+	}
+	return false;
+}
+
 void tt_lapics_set_lint0(struct tt_machine *m, bool level)
 {
 	unsigned int i;

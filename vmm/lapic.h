@@ -54,6 +54,12 @@ static inline bool tt_lapic_enabled(const struct tt_lapic *lapic)
 	return lapic->state.base & TT_APIC_BASE_ENABLED;
 }
 
+/* The vector is requested and the vCPU has not taken it yet. */
+static inline bool tt_lapic_requested(const struct tt_lapic *lapic, uint8_t vector)
+{
+	return lapic->state.irr[vector / 32] & 1u << vector % 32;
+}
+
 /* False when the LAPIC does not take it. */
 bool tt_lapic_accept(struct tt_lapic *lapic, enum tt_delivery_mode mode, uint8_t vector,
 		     bool level);

@@ -71,15 +71,22 @@ void tt_lapic_timer_fire(void *ctx, uint64_t now)
 {
 	struct tt_lapic *lapic = ctx;
 	struct lapic_state *s = &lapic->state;
+	uint8_t vector = s->lvt[LVT_TIMER] & 0xff;
+	bool masked = s->lvt[LVT_TIMER] & LVT_MASKED;
 
 	if (timer_mode(s) == TIMER_PERIODIC) {
+		if (!masked && tt_lapic_requested(lapic, vector)) {
+			tt_periodic_postpone(lapic->vcpu->machine, &s->timer, timer_period(s), 1,
+					     now);
+			return;
+		}
 		tt_periodic_advance(lapic->vcpu->machine, &s->timer, timer_period(s), 1, now);
 	} else {
 		s->timer.deadline = TT_TIME_NEVER;
 		s->tsc_deadline = 0;
 	}
-	if (!(s->lvt[LVT_TIMER] & LVT_MASKED))
-		tt_lapic_accept(lapic, TT_DELIVERY_FIXED, s->lvt[LVT_TIMER] & 0xff, false);
+	if (!masked)
+		tt_lapic_accept(lapic, TT_DELIVERY_FIXED, vector, false);
 }
 
 void tt_lapic_timer_write_lvt(struct tt_lapic *lapic, uint32_t value)

@@ -114,6 +114,13 @@ void tt_pic_set(struct tt_pic *pic, unsigned int line, bool level)
 	pic_update(pic);
 }
 
+bool tt_pic_waits(const struct tt_pic *pic, unsigned int line)
+{
+	const struct pic_chip *chip = &pic->state.chips[line / 8];
+
+	return chip->irr & ~chip->imr & 1 << line % 8;
+}
+
 static void chip_acknowledge(struct pic_chip *chip, unsigned int line)
 {
 	if (!chip->auto_eoi)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "devices.h"
+#include "irqchip.h"
 
 #define PIT_HZ		1193182
 #define NR_CHANNELS	3
@@ -140,10 +141,14 @@ static void timer_fire(void *ctx, uint64_t now)
 {
 	struct pit *pit = ctx;
 	const struct pit_channel *ch = &pit->state.channels[0];
+	uint64_t period = ch->reload * pit->machine->config.tsc_hz;
 
+	if (is_periodic(ch) && tt_irq_waits(pit->machine, 0)) {
+		tt_periodic_postpone(pit->machine, &pit->state.timer, period, PIT_HZ, now);
+		return;
+	}
 	if (is_periodic(ch))
-		tt_periodic_advance(pit->machine, &pit->state.timer,
-				    ch->reload * pit->machine->config.tsc_hz, PIT_HZ, now);
+		tt_periodic_advance(pit->machine, &pit->state.timer, period, PIT_HZ, now);
 	else
 		pit->state.timer.deadline = TT_TIME_NEVER;
 	tt_irq_pulse(pit->machine, 0);

@@ -113,19 +113,31 @@ void tt_periodic_start(const struct tt_machine *m, struct tt_periodic *p, uint64
 	p->deadline = tt_time_add(start, first > min ? first : min);
 }
 
+/* The least distance between a late tick and the next one. */
+static uint64_t periodic_gap(const struct tt_machine *m, uint64_t num, uint64_t den)
+{
+	uint64_t min = tt_ticks_from_ns(m, TT_PERIODIC_MIN_NS);
+	uint64_t half = tt_scale(1, num, den) / 2;
+
+	return half > min ? half : min;
+}
+
 void tt_periodic_advance(const struct tt_machine *m, struct tt_periodic *p, uint64_t num,
 			 uint64_t den, uint64_t now)
 {
-	uint64_t gap = tt_ticks_from_ns(m, TT_PERIODIC_MIN_NS);
-	uint64_t half = tt_scale(1, num, den) / 2;
+	uint64_t gap = periodic_gap(m, num, den);
 	uint64_t due = tt_scale(now - p->start, den, num); /* ticks that belong before now */
 
-	if (half > gap)
-		gap = half;
 	p->ticks++;
 	if (due > p->ticks && due - p->ticks > TT_PERIODIC_BACKLOG)
 		p->ticks = due - TT_PERIODIC_BACKLOG;
 	p->deadline = periodic_at(p, p->ticks + 1, num, den);
 	if (p->deadline < now || p->deadline - now < gap)
 		p->deadline = tt_time_add(now, gap);
+}
+
+void tt_periodic_postpone(const struct tt_machine *m, struct tt_periodic *p, uint64_t num,
+			  uint64_t den, uint64_t now)
+{
+	p->deadline = tt_time_add(now, periodic_gap(m, num, den));
 }

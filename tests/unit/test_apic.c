@@ -513,6 +513,31 @@ static void test_periodic(void **state)
 	fake_machine_destroy(&f);
 }
 
+static void test_periodic_ticks_wait_for_the_guest(void **state)
+{
+	struct fake_machine f;
+	uint64_t period = 8000000;
+	unsigned int ticks = 0;
+
+	(void)state;
+	create(&f, 1);
+	fake_lapic_write(&f, TIMER_DIVIDE, 0xb);
+	fake_lapic_write(&f, LVT_TIMER, 0x200ec);
+	fake_lapic_write(&f, TIMER_INITIAL, period);
+	/* Interrupts off for ten periods, then each is taken as soon as it comes. */
+	while (tt_timers_next(&f.m) <= 10 * period)
+		fake_machine_run_to(&f, tt_timers_next(&f.m));
+	while (f.now < 100 * period) {
+		if (fake_take_interrupt(&f) == 0xec) {
+			fake_lapic_write(&f, EOI, 0);
+			ticks++;
+		}
+		fake_machine_run_to(&f, tt_timers_next(&f.m));
+	}
+	assert_in_range(ticks, 99, 100);
+	fake_machine_destroy(&f);
+}
+
 static void test_tsc_deadline(void **state)
 {
 	struct fake_machine f;
@@ -611,6 +636,7 @@ int main(void)
 		cmocka_unit_test(test_one_shot),
 		cmocka_unit_test(test_divide_values),
 		cmocka_unit_test(test_periodic),
+		cmocka_unit_test(test_periodic_ticks_wait_for_the_guest),
 		cmocka_unit_test(test_tsc_deadline),
 		cmocka_unit_test(test_restored_state_behaves_the_same),
 	};

@@ -68,6 +68,54 @@ static void test_rate_generator_interrupts(void **state)
 	fake_machine_destroy(&f);
 }
 
+/* Take every interrupt as soon as it comes, for `periods` periods; their number. */
+static unsigned int count_ticks(struct fake_machine *f, unsigned int periods, bool ioapic)
+{
+	unsigned int ticks = 0;
+	uint64_t end = clocks(4773ull * periods);
+
+	while (f->now < end) {
+		if (fake_take_interrupt(f) >= 0) {
+			ticks++;
+			if (ioapic)
+				fake_lapic_write(f, 0xb0, 0);
+			else
+				fake_outb(f, 0x20, 0x20);
+		}
+		fake_machine_run_to(f, tt_timers_next(&f->m));
+	}
+	return ticks;
+}
+
+static void test_ticks_wait_for_the_guest(void **state)
+{
+	struct fake_machine f;
+	unsigned int ioapic;
+
+	(void)state;
+	for (ioapic = 0; ioapic < 2; ioapic++) {
+		create(&f);
+		if (ioapic) {
+			fake_lapic_enable(&f);
+			fake_ioapic_write(&f, 0x10 + 2 * 2, 0x30);
+		}
+		program(&f, 0, 2, 4773);
+		while (tt_timers_next(&f.m) <= clocks(4773 * 10))
+			fake_machine_run_to(&f, tt_timers_next(&f.m)); /* interrupts off */
+		assert_in_range(count_ticks(&f, 100, ioapic), 99, 100);
+		fake_machine_destroy(&f);
+	}
+	/* Nobody listens: nothing is saved up. */
+	create(&f);
+	fake_outb(&f, 0x21, 0xff);
+	program(&f, 0, 2, 4773);
+	while (tt_timers_next(&f.m) <= clocks(4773 * 10))
+		fake_machine_run_to(&f, tt_timers_next(&f.m));
+	fake_outb(&f, 0x21, 0);
+	assert_in_range(count_ticks(&f, 100, false), 90, 92);
+	fake_machine_destroy(&f);
+}
+
 static void test_one_shot_modes_interrupt_once(void **state)
 {
 	static const uint8_t modes[] = { 0, 4 };
@@ -254,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_silent_after_reset),
 		cmocka_unit_test(test_rate_generator_interrupts),
+		cmocka_unit_test(test_ticks_wait_for_the_guest),
 		cmocka_unit_test(test_one_shot_modes_interrupt_once),
 		cmocka_unit_test(test_counts_down),
 		cmocka_unit_test(test_latch_holds_until_read),
