@@ -172,9 +172,31 @@ static void make_memory_map(const struct tt_memory *mem, struct tt_boot_layout *
 			  BOOT_RANGE_RAM);
 }
 
+/*
+ * Linux learns the TSC's frequency from CPUID on Intel only. Elsewhere it measures, against a PIT whose
+ * every read leaves the guest; on a slow machine that fails, and then Linux gives up the TSC and the
+ * deadline timer for good. So the loader says it, as it says where the initrd is.
+ */
+static void append_tsc_frequency(const struct tt_machine_config *config, char *line, size_t len,
+				 uint64_t max)
+{
+	const char *name = "tsc_early_khz=";
+	char text[64];
+	int extra;
+
+	if (!config->cpuid || !config->tsc_hz || tt_cpuid_is_intel(config->cpuid) ||
+	    strstr(line, name))
+		return;
+	extra = snprintf(text, sizeof(text), "%s%s%llu", len ? " " : "", name,
+			 (unsigned long long)(config->tsc_hz / 1000));
+	if (len + extra <= max)
+		memcpy(line + len, text, extra + 1);
+}
+
 static int write_command_line(const struct tt_machine_config *config, const struct tt_memory *mem,
 			      const struct tt_boot_image *image, struct tt_error *err)
 {
+	char *to = tt_memory_at(mem, BOOT_COMMAND_LINE_GPA, BOOT_COMMAND_LINE_ROOM);
 	const char *line = config->command_line ? config->command_line : "";
 	size_t len = strlen(line);
 	uint64_t max = BOOT_COMMAND_LINE_ROOM - 1;
@@ -186,7 +208,9 @@ static int write_command_line(const struct tt_machine_config *config, const stru
 			       "the kernel command line has %zu bytes, %s takes %llu; "
 			       "shorten --append",
 			       len, config->kernel_name, (unsigned long long)max);
-	memcpy(tt_memory_at(mem, BOOT_COMMAND_LINE_GPA, len + 1), line, len + 1);
+	memcpy(to, line, len + 1);
+	if (image->protocol == BOOT_LINUX64)
+		append_tsc_frequency(config, to, len, max);
 	return 0;
 }
 

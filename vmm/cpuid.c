@@ -79,6 +79,14 @@ static void vendor_name(const struct kvm_cpuid2 *cpuid, char name[13])
 	name[12] = 0;
 }
 
+bool tt_cpuid_is_intel(const struct kvm_cpuid2 *cpuid)
+{
+	char vendor[13];
+
+	vendor_name(cpuid, vendor);
+	return strcmp(vendor, "GenuineIntel") == 0;
+}
+
 static void add(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index, uint32_t eax,
 		uint32_t ebx, uint32_t ecx, uint32_t edx)
 {
@@ -168,12 +176,10 @@ static void build(struct kvm_cpuid2 *cpuid, const struct kvm_cpuid2 *supported,
 	uint32_t host_bits = tt_cpuid_get(supported, 0x80000008, 0, REG_EAX) & 0xff;
 	uint32_t bits = host_bits && host_bits < PHYSICAL_BITS ? host_bits : PHYSICAL_BITS;
 	uint32_t function, max = model->v3 ? 0xd : 7;
-	bool intel;
-	char vendor[13], signature[13] = "TTVMTTVMTTVM";
+	bool intel = tt_cpuid_is_intel(supported);
+	char signature[13] = "TTVMTTVMTTVM";
 	uint32_t words[3];
 
-	vendor_name(supported, vendor);
-	intel = strcmp(vendor, "GenuineIntel") == 0;
 	memcpy(words, signature, 12);
 
 	add(cpuid, 0, 0, intel ? 0x16 : max, tt_cpuid_get(supported, 0, 0, REG_EBX),

@@ -88,8 +88,7 @@ int tt_msr_filter_install(int vm_fd, struct tt_error *err)
 
 static bool constant_value(struct tt_vcpu *vcpu, uint32_t index, uint64_t *value)
 {
-	/* The vendor's name, second word: "ineI" of GenuineIntel; AMD and its kin otherwise. */
-	bool intel = tt_cpuid_get(vcpu->machine->config.cpuid, 0, 0, REG_EDX) == 0x49656e69;
+	bool intel = tt_cpuid_is_intel(vcpu->machine->config.cpuid);
 	size_t i;
 
 	for (i = 0; i < sizeof(constants) / sizeof(constants[0]); i++) {

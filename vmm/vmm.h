@@ -250,6 +250,7 @@ int tt_cpuid_check(int kvm_fd, const struct kvm_cpuid2 *cpuid, struct tt_error *
 /* Register eax..edx (0..3) of a leaf of a table, 0 when it is absent. */
 uint32_t tt_cpuid_get(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index,
 		      unsigned int reg);
+bool tt_cpuid_is_intel(const struct kvm_cpuid2 *cpuid);
 
 /* Every MSR but the few that are plain CPU state (SYSENTER, STAR, FS base, PAT, MTRR...) comes to userspace. */
 int tt_msr_filter_install(int vm_fd, struct tt_error *err);

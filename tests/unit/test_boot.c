@@ -427,6 +427,42 @@ static void long_command_line_is_refused(void **state)
 	unload(&l);
 }
 
+static void linux_on_amd_is_told_the_tsc_frequency(void **state)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + sizeof(cpuid->entries[0]));
+	struct elf_kernel k = make_elf("Linux", 0x100);
+	struct tt_machine_config config = {
+		.kernel_name = "k",
+		.kernel = { &k, sizeof(k) },
+		.command_line = "quiet",
+		.tsc_hz = 2596100000,
+		.cpuid = cpuid,
+	};
+	struct tt_boot_image image;
+	struct tt_memory mem;
+	const char *line;
+
+	(void)state;
+	assert_int_equal(tt_memory_create(&mem, RAM, NULL), 0);
+	line = tt_memory_at(&mem, BOOT_COMMAND_LINE_GPA, 256);
+	cpuid->nent = 1;
+	memcpy(&cpuid->entries[0].ebx, "Auth", 4);
+	assert_int_equal(tt_boot_load_memory(&config, &mem, &image, NULL), 0);
+	assert_string_equal(line, "quiet tsc_early_khz=2596100");
+	config.command_line = "tsc_early_khz=5";
+	assert_int_equal(tt_boot_load_memory(&config, &mem, &image, NULL), 0);
+	assert_string_equal(line, "tsc_early_khz=5");
+	/* Intel has CPUID leaf 0x15. */
+	memcpy(&cpuid->entries[0].ebx, "Genu", 4);
+	memcpy(&cpuid->entries[0].edx, "ineI", 4);
+	memcpy(&cpuid->entries[0].ecx, "ntel", 4);
+	config.command_line = "quiet";
+	assert_int_equal(tt_boot_load_memory(&config, &mem, &image, NULL), 0);
+	assert_string_equal(line, "quiet");
+	tt_memory_destroy(&mem);
+	free(cpuid);
+}
+
 /* xorshift64*, so that a failure repeats */
 static uint64_t next_random(uint64_t *seed)
 {
@@ -536,6 +572,7 @@ int main(void)
 		cmocka_unit_test(bzimage_damage_is_refused_with_its_cause),
 		cmocka_unit_test(other_files_are_named),
 		cmocka_unit_test(long_command_line_is_refused),
+		cmocka_unit_test(linux_on_amd_is_told_the_tsc_frequency),
 		cmocka_unit_test(random_damage_never_crashes),
 		cmocka_unit_test(random_damage_to_stock_kernels_never_crashes),
 	};
