@@ -192,6 +192,13 @@ static void print_size(const char *label, uint64_t bytes)
 	printf("%s%.*f %s", label, unit && value < 100 ? 1 : 0, value, units[unit]);
 }
 
+/* Text from a log may come from anywhere: it must not steer the reader's terminal. */
+static void print_safely(const char *text)
+{
+	for (; *text; text++)
+		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+}
+
 static void print_machine(const struct recording *r)
 {
 	const struct tt_machine_config *c = &r->config;
@@ -200,14 +207,21 @@ static void print_machine(const struct recording *r)
 	print_size("machine       ", c->memory_size);
 	printf(" memory, %u vCPU%s, TSC %.3f MHz\n", c->num_vcpus, c->num_vcpus > 1 ? "s" : "",
 	       c->tsc_hz / 1e6);
-	printf("kernel        %s (", c->kernel_name);
-	print_size("", c->kernel.size);
+	printf("kernel        ");
+	print_safely(c->kernel_name);
+	print_size(" (", c->kernel.size);
 	if (c->initrd.size)
 		print_size("), initrd (", c->initrd.size);
-	printf(")\ncommand line  %s\n", c->command_line);
+	printf(")\ncommand line  ");
+	print_safely(c->command_line);
 	date_text(r->facts.started, "%Y-%m-%d %H:%M:%S UTC", date, sizeof(date));
-	printf("recorded      %s, by ttvm %s on Linux %s, CPU %s\n", date, r->facts.ttvm_version,
-	       r->facts.host_kernel, r->facts.host_cpu);
+	printf("\nrecorded      %s, by ttvm ", date);
+	print_safely(r->facts.ttvm_version);
+	printf(" on Linux ");
+	print_safely(r->facts.host_kernel);
+	printf(", CPU ");
+	print_safely(r->facts.host_cpu);
+	putchar('\n');
 }
 
 static void print_end(const struct recording *r)
