@@ -25,8 +25,9 @@ struct tt_session {
 int tt_session_open(struct tt_session *session, struct tt_vcpu *vcpu, const struct tt_pmu *pmu,
 		    struct tt_error *err);
 void tt_session_close(struct tt_session *session);
-/* Leave KVM_RUN when the counter (enum ttvm_counter) has reached target; 0 disarms. 0 or -errno. */
-int tt_session_alarm(struct tt_session *session, uint32_t counter, uint64_t target);
+/* Leave KVM_RUN when the counter (enum ttvm_counter) has reached target; 0 disarms. -EBUSY: no free PMU counter. */
+int tt_session_alarm(struct tt_session *session, uint32_t counter, uint64_t target,
+		     struct tt_error *err);
 
 /* ------------------------------------------------------------------ clock.c: the virtual TSC */
 

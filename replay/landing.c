@@ -88,6 +88,7 @@ static int aim_at_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	struct replayer_vcpu *rv = vcpu->seam_data;
 	const struct tt_position *pos = &rep->next.pos;
 	uint64_t branches = rv->session.page->branches;
+	struct tt_error *err = &vcpu->machine->error;
 	int ret;
 
 	if (rep->next.at_exit || pos->exits > vcpu->exits || rep->landing != TT_LANDING_IDLE)
@@ -99,18 +100,20 @@ static int aim_at_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 		return overshot(rep, vcpu);
 	if (pos->branches - branches > rep->margin) {
 		ret = tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES,
-				       pos->branches - rep->margin);
+				       pos->branches - rep->margin, err);
 	} else if (is_exact(rep) &&
 		   pos->instructions > tt_instructions(vcpu, rv->session.page) + far_away(rep)) {
 		/* A loop without conditional branches: its hits are too many to be looked at. */
 		rep->goal_alarm = false;
 		ret = tt_session_alarm(&rv->session, TTVM_COUNTER_INSTRUCTIONS,
-				       pos->instructions - instruction_margin(rep));
+				       pos->instructions - instruction_margin(rep), err);
 	} else {
 		return aim_breakpoint(rep, vcpu);
 	}
-	if (ret)
-		return fail(rep, vcpu, ret, "cannot set an alarm");
+	if (ret) {
+		rep->outcome = TT_OUTCOME_FAILED;
+		return ret;
+	}
 	rep->landing = TT_LANDING_ALARM;
 	return 0;
 }
@@ -160,18 +163,16 @@ bool tt_landing_goal_is(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t 
 	return true;
 }
 
-static int begin_stepping(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+static void begin_stepping(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
 	struct replayer_vcpu *rv = vcpu->seam_data;
-	int ret;
 
 	rep->stepping = true;
 	rep->landing = TT_LANDING_IDLE;
 	rv->session.page->stop.flags = 0;
-	ret = tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES, 0);
-	if (!ret && rep->goal_alarm)
-		ret = tt_session_alarm(&rv->session, TTVM_COUNTER_INSTRUCTIONS, 0);
-	return ret ? fail(rep, vcpu, ret, "cannot switch an alarm off") : 0;
+	/* Switching off cannot fail. */
+	tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES, 0, NULL);
+	tt_session_alarm(&rv->session, TTVM_COUNTER_INSTRUCTIONS, 0, NULL);
 }
 
 /* Does the vCPU stand where the next event belongs? */
@@ -254,14 +255,18 @@ static int aim_at_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	uint64_t at = tt_instructions(vcpu, rv->session.page), goal = rep->options.goal.value;
 	int ret;
 
-	if (at + instruction_margin(rep) >= goal)
-		return begin_stepping(rep, vcpu);
+	if (at + instruction_margin(rep) >= goal) {
+		begin_stepping(rep, vcpu);
+		return 0;
+	}
 	if (rep->goal_alarm)
 		return 0;
 	ret = tt_session_alarm(&rv->session, TTVM_COUNTER_INSTRUCTIONS,
-			       goal - instruction_margin(rep));
-	if (ret)
-		return fail(rep, vcpu, ret, "cannot set the instruction alarm");
+			       goal - instruction_margin(rep), &vcpu->machine->error);
+	if (ret) {
+		rep->outcome = TT_OUTCOME_FAILED;
+		return ret;
+	}
 	rep->goal_alarm = true;
 	return 0;
 }

@@ -294,11 +294,11 @@ static int act_here(struct tt_recorder *rec, struct tt_vcpu *vcpu)
 		rec->counts.not_landable++;
 		rv->branch_alarm = true;
 		return tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES,
-					rv->session.page->branches + 1);
+					rv->session.page->branches + 1, &m->error);
 	}
 	if (rv->branch_alarm) {
 		rv->branch_alarm = false;
-		tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES, 0);
+		tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES, 0, NULL);
 	}
 	if (m->stop_requested) {
 		tt_machine_end(m, TT_END_REQUEST, 0);

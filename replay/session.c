@@ -78,9 +78,14 @@ void tt_session_close(struct tt_session *session)
 	session->fd = -1;
 }
 
-int tt_session_alarm(struct tt_session *session, uint32_t counter, uint64_t target)
+int tt_session_alarm(struct tt_session *session, uint32_t counter, uint64_t target, struct tt_error *err)
 {
 	struct ttvm_alarm alarm = { .counter = counter, .target = target };
 
-	return ioctl(session->fd, TTVM_ALARM, &alarm) < 0 ? -errno : 0;
+	if (ioctl(session->fd, TTVM_ALARM, &alarm) == 0)
+		return 0;
+	if (errno == EBUSY)
+		return tt_fail(err, -EBUSY, "no free PMU counter for the alarm: try `sysctl "
+			       "kernel.nmi_watchdog=0`, or end other users of perf");
+	return tt_fail(err, -errno, "cannot set the PMU's alarm: %s", strerror(errno));
 }

@@ -300,7 +300,10 @@ static void *vcpu_main(void *arg)
 	if (m->stop_requested)
 		vcpu->run->immediate_exit = 1;
 
-	ret = ops->vcpu_start(m->seam, vcpu);
+	/* What KVM_RUN will keep up to date from now on. */
+	ret = ioctl(vcpu->fd, KVM_GET_REGS, &tt_vcpu_sync_regs(vcpu)->regs) < 0 ? -errno : 0;
+	if (!ret)
+		ret = ops->vcpu_start(m->seam, vcpu);
 	while (!ret && m->end == TT_END_NONE)
 		ret = run_once(vcpu);
 	if (ret) {
