@@ -208,10 +208,10 @@ static int set_alarm(struct selftest *t, struct tt_vcpu *vcpu, const struct targ
 	int ret;
 
 	t->alarm = target->branches - t->result->margin;
-	ret = tt_session_alarm(&t->session, TTVM_COUNTER_BRANCHES, t->alarm);
+	ret = tt_session_alarm(&t->session, TTVM_COUNTER_BRANCHES, t->alarm,
+			       &vcpu->machine->error);
 	if (ret)
-		return tt_fail(&vcpu->machine->error, ret, "cannot set the alarm: %s",
-			       strerror(-ret));
+		return ret;
 	t->alarm_set = true;
 	return 0;
 }
