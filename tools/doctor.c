@@ -128,7 +128,7 @@ static void print_text(const struct checkup *c)
 			printf("%-8s %-15s try: %s\n", "", "", check->next_step);
 	}
 	if (failed)
-		printf("\nThis machine cannot record or replay: %u check%s failed. `tools/lab/run` brings a "
+		printf("\nAs it is, this machine cannot record or replay: %u check%s failed. `tools/lab/run` brings a "
 		       "machine that can.\n", failed, failed > 1 ? "s" : "");
 	else if (warnings)
 		printf("\nThis machine can record and replay; see the %u warning%s.\n", warnings,

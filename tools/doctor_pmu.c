@@ -226,6 +226,8 @@ void check_spec_lock_map(struct checkup *c)
 	if (!c->pmu || !c->pmu->spec_lock_map)
 		return;
 	used = uses_spec_lock_map();
+	if (used == -ENOENT)
+		return; /* no PMU at all, which check_counters() has said */
 	if (used == 0) {
 		check_ok(c, "spec-lock-map", "SpecLockMap is off");
 	} else if (used > 0) {
