@@ -34,14 +34,14 @@ ended_early()
 	EXPECT_TIMEOUT=300 expect "$name/replays" 0 '^ttvm: replayed instr=[1-9]' ttvm replay --quiet early.log
 }
 
-# How large a whole log is; the failures come half-way through its events.
+# The failures come half-way through the events of such a log.
 record whole.log
 [ "$status" = 0 ] && ok record || { not_ok record "$(one_line rec.err)"; exit 1; }
 ttvm info whole.log --json >info.json
-size=$(stat -c %s whole.log)
-events=$(jq '[.. | .event_bytes? // empty] | first // 0' info.json)
-[ "${events%.*}" -gt 1000 ] 2>/dev/null || events=12000
-room=$((size - events / 2))
+header=$(jq .bytes.header_and_trailer info.json)
+events=$(jq .bytes.events info.json)
+room=$((header + events / 2))
+echo "header $header, events $events"
 rm -f whole.log
 
 mkdir -p full
@@ -77,11 +77,14 @@ if modprobe null_blk nr_devices=0 2>/dev/null && mount -t configfs none /sys/ker
 	echo 1 >$device/memory_backed
 	echo 64 >$device/size
 	echo 1 >$device/power
-	name=$(basename /dev/nullb*)
-	mke2fs -q -t ext4 -O ^has_journal "/dev/$name" 2>/dev/null
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		[ ! -b /dev/bad ] || break
+		sleep 0.1
+	done
+	mke2fs -q -t ext4 -O ^has_journal /dev/bad 2>/dev/null
 	mkdir -p failing
-	mount -o sync "/dev/$name" failing
-	(sleep 8; echo "+$((size / 512 + 4096))-131000" >$device/badblocks; echo +4096-131000 >$device/badblocks) &
+	mount -o sync /dev/bad failing
+	(sleep 8; echo +0-131071 >$device/badblocks) &
 	breaker=$!
 	record failing/rec.log
 	wait $breaker
