@@ -75,6 +75,7 @@ install: all
 	install -Dm755 $(BUILD)/ttvm $(DESTDIR)$(PREFIX)/bin/ttvm
 	for page in docs/man/*.1; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $$page; done
 	install -Dm644 tools/completion/ttvm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ttvm
+	install -Dm644 tools/completion/_ttvm $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ttvm
 	install -Dm644 include/uapi/linux/ttvm.h $(DESTDIR)$(PREFIX)/include/linux/ttvm.h
 	install -d $(DESTDIR)$(PREFIX)/src/ttvm-$(VERSION)
 	cp -R kmod include $(DESTDIR)$(PREFIX)/src/ttvm-$(VERSION)/
