@@ -40,7 +40,8 @@ record whole.log
 ttvm info whole.log --json >info.json
 header=$(jq .bytes.header_and_trailer info.json)
 events=$(jq .bytes.events info.json)
-room=$((header + events / 2))
+# The writer keeps 64 KiB in reserve, for finishing the file.
+room=$((header + 65536 + events / 2))
 echo "header $header, events $events"
 rm -f whole.log
 
@@ -63,7 +64,7 @@ umount full
 
 status=0
 (
-	ulimit -f $((room / 1024))
+	ulimit -f $(((header + events / 2) / 1024))
 	timeout 300 ttvm run vmlinux --initrd initrd --append "$LINE" --mem 256M --record=limit.log --console none \
 		</dev/null 2>rec.err
 ) || status=$?
