@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "cpuid.h"
+#include "irqchip.h"
 
 #define MSR_IA32_TSC	      0x10
 #define MSR_IA32_APIC_BASE    0x1b
@@ -123,6 +124,7 @@ int tt_msr_write(struct tt_vcpu *vcpu, uint32_t index, uint64_t value)
 	switch (index) {
 	case MSR_IA32_TSC:
 		seam->ops->set_tsc(seam, vcpu, value);
+		tt_lapic_tsc_moved(vcpu);
 		return 0;
 	case MSR_IA32_APIC_BASE:
 	case MSR_IA32_TSC_DEADLINE:
