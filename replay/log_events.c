@@ -8,6 +8,7 @@
 #include "log_format.h"
 
 #define TYPE_AT_EXIT 0x80
+#define INSTRUCTIONS_UNKNOWN 0xff /* in the place of the number of low bytes */
 
 /* Events of one type are alike in everything that is the same again and again. */
 struct event_type {
@@ -39,9 +40,11 @@ static bool types_equal(const struct event_type *a, const struct event_type *b)
 /* The columns that need a pass of their own before they are written. Room for all events. */
 struct columns {
 	uint64_t *branches;	/* differences */
+	uint64_t *instructions;	/* differences, then what is left after the prediction */
 	uint64_t *rips;		/* in order of the events */
 	uint64_t *dictionary;	/* ascending, different */
-	uint64_t *rebase;	/* shifted */
+	uint64_t *rebase;	/* shifted, above the base of its type */
+	uint64_t *base;		/* of each type */
 	uint32_t *type;
 	struct event_type *types;
 	size_t num_async;
@@ -50,7 +53,10 @@ struct columns {
 	size_t num_types;
 	unsigned int shift;
 	unsigned int branches_low;
+	unsigned int instructions_low;
 	unsigned int rebase_low;
+	bool instructions_known;
+	uint64_t ratio;		/* 1/256 instructions per branch */
 };
 
 static unsigned int num_bits(uint64_t value)
@@ -112,10 +118,94 @@ static uint32_t add_type(struct columns *c, const struct tt_event *event)
 	return (uint32_t)i;
 }
 
+/* How many instructions come with that many more branches. Modulo 2^64. */
+static uint64_t predict(uint64_t ratio, uint64_t branches)
+{
+	return ratio * branches >> 8;
+}
+
+/* A small number, of either sign, becomes a small one without. */
+static uint64_t zigzag(uint64_t value)
+{
+	return value << 1 ^ -(value >> 63);
+}
+
+static uint64_t unzigzag(uint64_t value)
+{
+	return value >> 1 ^ -(value & 1);
+}
+
+/* The median: a few intervals full of string instructions must not spoil it for all. */
+static uint64_t choose_ratio(const struct columns *c)
+{
+	uint64_t *ratios = c->dictionary; /* not in use yet */
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->num_async; i++)
+		if (c->branches[i] && !(c->instructions[i] >> 56))
+			ratios[n++] = (c->instructions[i] << 8) / c->branches[i];
+	qsort(ratios, n, sizeof(*ratios), compare_u64);
+	return n ? ratios[n / 2] : 0;
+}
+
+static void fill_instructions(struct columns *c, const struct tt_event *const *events, size_t n,
+			      struct log_header *header)
+{
+	uint64_t before = events[0]->pos.instructions;
+	size_t k = 0;
+
+	header->events.instructions = before;
+	c->instructions_known = true;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t instructions = events[i]->pos.instructions;
+
+		if (events[i]->at_exit)
+			continue;
+		if (instructions < before && instructions && !k)
+			header->events.instructions = before = 0;
+		if (instructions < before)
+			c->instructions_known = false;
+		c->instructions[k++] = instructions - before;
+		before = instructions;
+	}
+	if (!before || !k)
+		c->instructions_known = false;
+	if (!c->instructions_known)
+		return;
+	c->ratio = choose_ratio(c);
+	for (size_t i = 0; i < k; i++)
+		c->instructions[i] =
+			zigzag(c->instructions[i] - predict(c->ratio, c->branches[i]));
+	c->instructions_low = choose_low_bytes(c->instructions, k);
+}
+
+/* Ticks in the unit that all have in common, above the least of the type. */
+static void fill_rebase(struct columns *c, const struct tt_event *const *events, size_t n)
+{
+	uint64_t all_ticks = 0;
+
+	for (size_t i = 0; i < c->num_types; i++)
+		c->base[i] = UINT64_MAX;
+	for (size_t i = 0; i < n; i++)
+		if (log_kind_timed(events[i]->kind))
+			all_ticks |= events[i]->rebase;
+	c->shift = all_ticks ? (unsigned int)__builtin_ctzll(all_ticks) : 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t ticks = events[i]->rebase >> c->shift;
+
+		if (log_kind_timed(events[i]->kind) && ticks < c->base[c->type[i]])
+			c->base[c->type[i]] = ticks;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (log_kind_timed(events[i]->kind))
+			c->rebase[c->num_timed++] =
+				(events[i]->rebase >> c->shift) - c->base[c->type[i]];
+	c->rebase_low = choose_low_bytes(c->rebase, c->num_timed);
+}
+
 static void fill_columns(struct columns *c, const struct tt_event *const *events, size_t n,
 			 struct log_header *header)
 {
-	uint64_t all_ticks = 0;
 	uint64_t branches = 0;
 
 	header->events.branches = 0;
@@ -123,31 +213,23 @@ static void fill_columns(struct columns *c, const struct tt_event *const *events
 		const struct tt_event *event = events[i];
 
 		c->type[i] = add_type(c, event);
-		if (!event->at_exit) {
-			if (!c->num_async)
-				header->events.branches = branches = event->pos.branches;
-			c->branches[c->num_async] = event->pos.branches - branches;
-			c->rips[c->num_async++] = event->pos.rip;
-			branches = event->pos.branches;
-		}
-		if (log_kind_timed(event->kind)) {
-			c->rebase[c->num_timed++] = event->rebase;
-			all_ticks |= event->rebase;
-		}
+		if (event->at_exit)
+			continue;
+		if (!c->num_async)
+			header->events.branches = branches = event->pos.branches;
+		c->branches[c->num_async] = event->pos.branches - branches;
+		c->rips[c->num_async++] = event->pos.rip;
+		branches = event->pos.branches;
 	}
-
-	c->shift = all_ticks ? (unsigned int)__builtin_ctzll(all_ticks) : 0;
-	for (size_t i = 0; i < c->num_timed; i++)
-		c->rebase[i] >>= c->shift;
+	c->branches_low = choose_low_bytes(c->branches, c->num_async);
+	fill_instructions(c, events, n, header);
+	fill_rebase(c, events, n);
 
 	memcpy(c->dictionary, c->rips, c->num_async * sizeof(*c->rips));
 	qsort(c->dictionary, c->num_async, sizeof(*c->dictionary), compare_u64);
 	for (size_t i = 0; i < c->num_async; i++)
 		if (!i || c->dictionary[i] != c->dictionary[c->num_rips - 1])
 			c->dictionary[c->num_rips++] = c->dictionary[i];
-
-	c->branches_low = choose_low_bytes(c->branches, c->num_async);
-	c->rebase_low = choose_low_bytes(c->rebase, c->num_timed);
 }
 
 static uint8_t *put_high(uint8_t *out, const uint64_t *values, size_t n, unsigned int low)
@@ -217,6 +299,25 @@ static uint8_t *put_digest(uint8_t *out, const struct tt_event *event)
 	return log_put_u64(out, event->end.devices);
 }
 
+static uint8_t *put_instructions(uint8_t *out, const struct columns *c)
+{
+	if (!c->instructions_known) {
+		*out++ = INSTRUCTIONS_UNKNOWN;
+		return out;
+	}
+	out = put_high(out, c->instructions, c->num_async, c->instructions_low);
+	return log_put_varint(out, c->ratio);
+}
+
+static uint8_t *put_rebase(uint8_t *out, const struct columns *c)
+{
+	*out++ = (uint8_t)c->shift;
+	for (size_t i = 0; i < c->num_types; i++)
+		if (log_kind_timed(c->types[i].kind))
+			out = log_put_varint(out, c->base[i]);
+	return put_high(out, c->rebase, c->num_timed, c->rebase_low);
+}
+
 static void put_columns(const struct columns *c, const struct tt_event *const *events, size_t n,
 			uint8_t *start, struct log_body *body)
 {
@@ -231,12 +332,14 @@ static void put_columns(const struct columns *c, const struct tt_event *const *e
 		if (log_kind_loaded(events[i]->kind))
 			out = log_put_varint(out, events[i]->payload_len);
 	out = put_high(out, c->branches, c->num_async, c->branches_low);
-	*out++ = (uint8_t)c->shift;
-	out = put_high(out, c->rebase, c->num_timed, c->rebase_low);
+	out = put_instructions(out, c);
+	out = put_rebase(out, c);
 	out = put_rips(out, c);
 
 	body->random = (size_t)(out - start);
 	out = put_low(out, c->branches, c->num_async, c->branches_low);
+	if (c->instructions_known)
+		out = put_low(out, c->instructions, c->num_async, c->instructions_low);
 	out = put_low(out, c->rebase, c->num_timed, c->rebase_low);
 	for (size_t i = 0; i < n; i++)
 		out = log_put_u16(out, (uint16_t)(events[i]->pos.check & TT_CHECK_MASK));
@@ -257,9 +360,9 @@ int log_events_encode(const struct tt_event *const *events, size_t n, uint8_t *o
 		      struct log_header *header, struct log_body *body)
 {
 	struct columns c = { 0 };
-	/* one allocation: four columns of u64, then the types */
-	uint64_t *memory = malloc(n * (4 * sizeof(uint64_t) + sizeof(uint32_t) +
-				       sizeof(struct event_type)));
+	/* one allocation: six columns of u64, then the types */
+	uint64_t *memory = calloc(n, 6 * sizeof(uint64_t) + sizeof(uint32_t) +
+					     sizeof(struct event_type));
 
 	if (!memory)
 		return -ENOMEM;
@@ -267,19 +370,38 @@ int log_events_encode(const struct tt_event *const *events, size_t n, uint8_t *o
 	c.rips = memory + n;
 	c.dictionary = memory + 2 * n;
 	c.rebase = memory + 3 * n;
-	c.type = (uint32_t *)(memory + 4 * n);
+	c.instructions = memory + 4 * n;
+	c.base = memory + 5 * n;
+	c.type = (uint32_t *)(memory + 6 * n);
 	c.types = (struct event_type *)(c.type + n);
 
 	fill_columns(&c, events, n, header);
 	put_columns(&c, events, n, out, body);
 	header->events.num_events = (uint32_t)n;
 	header->events.exits = events[0]->pos.exits;
-	header->events.instructions = events[0]->pos.instructions;
 	free(memory);
 	return 0;
 }
 
 /* ------------------------------------------------------------------ decoding */
+
+/* A body on its way back to events, column by column. */
+struct decoder {
+	struct log_bytes in;
+	struct tt_event *events;
+	size_t n;
+	size_t num_async;
+	struct event_type *types;
+	uint64_t *base;		/* ticks, of each type */
+	uint32_t *type;		/* of each event */
+	size_t num_types;
+	unsigned int shift;
+	unsigned int branches_low;
+	unsigned int instructions_low;
+	unsigned int rebase_low;
+	bool instructions_known;
+	uint64_t ratio;
+};
 
 static void get_type(struct log_bytes *in, struct event_type *type)
 {
@@ -303,33 +425,34 @@ static void get_type(struct log_bytes *in, struct event_type *type)
 	}
 }
 
-static int get_types(struct log_bytes *in, struct tt_event *events, size_t n)
+static int get_types(struct decoder *d)
 {
-	uint64_t num_types = log_get_varint(in);
-	struct event_type *types;
+	uint64_t num_types = log_get_varint(&d->in);
 
 	/* no more types than events: bounds the allocation */
-	if (in->bad || !num_types || num_types > n)
+	if (d->in.bad || !num_types || num_types > d->n)
 		return -EBADMSG;
-	types = calloc(num_types, sizeof(*types));
-	if (!types)
+	d->num_types = num_types;
+	d->types = calloc(num_types, sizeof(*d->types));
+	d->base = calloc(num_types, sizeof(*d->base));
+	d->type = calloc(d->n, sizeof(*d->type));
+	if (!d->types || !d->base || !d->type)
 		return -ENOMEM;
 	for (size_t i = 0; i < num_types; i++)
-		get_type(in, &types[i]);
-	for (size_t i = 0; i < n; i++) {
-		uint64_t index = num_types > 1 ? log_get_varint(in) : 0;
+		get_type(&d->in, &d->types[i]);
+	for (size_t i = 0; i < d->n; i++) {
+		uint64_t index = num_types > 1 ? log_get_varint(&d->in) : 0;
 
-		if (index >= num_types) {
-			in->bad = true;
-			break;
-		}
-		events[i].kind = types[index].kind;
-		events[i].at_exit = types[index].at_exit;
-		events[i].vector = types[index].vector;
-		events[i].input_id = types[index].input_id;
+		if (d->in.bad || index >= num_types)
+			return -EBADMSG;
+		d->type[i] = (uint32_t)index;
+		d->events[i].kind = d->types[index].kind;
+		d->events[i].at_exit = d->types[index].at_exit;
+		d->events[i].vector = d->types[index].vector;
+		d->events[i].input_id = d->types[index].input_id;
+		d->num_async += !d->types[index].at_exit;
 	}
-	free(types);
-	return in->bad ? -EBADMSG : 0;
+	return 0;
 }
 
 /* Add a difference; positions never run backwards, so an overflow is damage. */
@@ -362,6 +485,11 @@ static unsigned int get_low_count(struct log_bytes *in)
 	return low;
 }
 
+static uint64_t get_high(struct log_bytes *in, unsigned int low)
+{
+	return widen(in, log_get_varint(in), 8 * low);
+}
+
 static uint64_t get_low(struct log_bytes *in, unsigned int low)
 {
 	const uint8_t *bytes = log_get_bytes(in, low);
@@ -372,13 +500,15 @@ static uint64_t get_low(struct log_bytes *in, unsigned int low)
 	return value;
 }
 
-static int get_rips(struct log_bytes *in, struct tt_event *events, size_t n, size_t num_async)
+static int get_rips(struct decoder *d)
 {
+	struct log_bytes *in = &d->in;
+	struct tt_event *events = d->events;
 	uint64_t num_rips = log_get_varint(in);
 	uint64_t rip = 0;
 	uint64_t *dictionary;
 
-	if (in->bad || num_rips > num_async || (num_async && !num_rips))
+	if (in->bad || num_rips > d->num_async || (d->num_async && !num_rips))
 		return -EBADMSG;
 	dictionary = calloc(num_rips + 1, sizeof(*dictionary));
 	if (!dictionary)
@@ -386,10 +516,10 @@ static int get_rips(struct log_bytes *in, struct tt_event *events, size_t n, siz
 	for (size_t i = 0; i < num_rips; i++)
 		dictionary[i] = rip = advance(in, rip, log_get_varint(in));
 	for (unsigned int plane = 0; plane < num_planes(num_rips); plane++)
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < d->n; i++)
 			if (!events[i].at_exit)
 				events[i].pos.rip |= (uint64_t)log_get_u8(in) << (8 * plane);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < d->n; i++) {
 		if (events[i].at_exit)
 			continue;
 		if (events[i].pos.rip >= num_rips) {
@@ -416,77 +546,130 @@ static void get_digest(struct log_bytes *in, struct tt_event *event)
 	event->end.devices = log_get_u64(in);
 }
 
-/* Columns that compress, up to rip. */
-static int get_first_columns(struct log_bytes *in, const struct log_header *header,
-			     struct tt_event *events, unsigned int *branches_low,
-			     unsigned int *shift, unsigned int *rebase_low)
+static void get_high_instructions(struct decoder *d)
 {
-	size_t n = header->events.num_events;
-	uint64_t exits = header->events.exits;
-	size_t num_async = 0;
-	int ret = get_types(in, events, n);
+	if (d->in.at < d->in.end && *d->in.at == INSTRUCTIONS_UNKNOWN) {
+		log_get_u8(&d->in);
+		return;
+	}
+	d->instructions_known = true;
+	d->instructions_low = get_low_count(&d->in);
+	for (size_t i = 0; i < d->n; i++)
+		if (!d->events[i].at_exit)
+			d->events[i].pos.instructions = get_high(&d->in, d->instructions_low);
+	d->ratio = log_get_varint(&d->in);
+}
+
+static void get_high_rebase(struct decoder *d)
+{
+	d->shift = log_get_u8(&d->in);
+	for (size_t i = 0; i < d->num_types; i++)
+		if (log_kind_timed(d->types[i].kind))
+			d->base[i] = log_get_varint(&d->in);
+	d->rebase_low = get_low_count(&d->in);
+	for (size_t i = 0; i < d->n; i++)
+		if (log_kind_timed(d->events[i].kind))
+			d->events[i].rebase = get_high(&d->in, d->rebase_low);
+}
+
+/* Columns that compress, up to rip. */
+static int get_first_columns(struct decoder *d, uint64_t exits)
+{
+	struct tt_event *events = d->events;
+	int ret = get_types(d);
 
 	if (ret)
 		return ret;
-	for (size_t i = 0; i < n; i++)
-		events[i].pos.exits = exits = advance(in, exits, log_get_varint(in));
-	for (size_t i = 0; i < n; i++) {
-		uint64_t len = log_kind_loaded(events[i].kind) ? log_get_varint(in) : 0;
+	for (size_t i = 0; i < d->n; i++)
+		events[i].pos.exits = exits = advance(&d->in, exits, log_get_varint(&d->in));
+	for (size_t i = 0; i < d->n; i++) {
+		uint64_t len = log_kind_loaded(events[i].kind) ? log_get_varint(&d->in) : 0;
 
 		if (len > TT_EVENT_MAX_PAYLOAD)
-			in->bad = true;
+			d->in.bad = true;
 		events[i].payload_len = (uint32_t)len;
 	}
-	*branches_low = get_low_count(in);
-	for (size_t i = 0; i < n; i++)
-		if (!events[i].at_exit) {
-			events[i].pos.branches = widen(in, log_get_varint(in), 8 * *branches_low);
-			num_async++;
-		}
-	*shift = log_get_u8(in);
-	*rebase_low = get_low_count(in);
-	for (size_t i = 0; i < n; i++)
-		if (log_kind_timed(events[i].kind))
-			events[i].rebase = widen(in, log_get_varint(in), 8 * *rebase_low);
-	return get_rips(in, events, n, num_async);
+	d->branches_low = get_low_count(&d->in);
+	for (size_t i = 0; i < d->n; i++)
+		if (!events[i].at_exit)
+			events[i].pos.branches = get_high(&d->in, d->branches_low);
+	get_high_instructions(d);
+	get_high_rebase(d);
+	return get_rips(d);
+}
+
+/* Add the low bytes, and the differences up. */
+static void get_counts(struct decoder *d, uint64_t first_branches, uint64_t first_instructions)
+{
+	uint64_t branches = first_branches, instructions = first_instructions;
+	struct tt_position *pos;
+
+	for (size_t i = 0; i < d->n; i++) {
+		pos = &d->events[i].pos;
+		if (d->events[i].at_exit)
+			continue;
+		pos->branches |= get_low(&d->in, d->branches_low);
+		pos->branches = branches = advance(&d->in, branches, pos->branches);
+	}
+	branches = first_branches;
+	for (size_t i = 0; i < d->n && d->instructions_known; i++) {
+		pos = &d->events[i].pos;
+		if (d->events[i].at_exit)
+			continue;
+		pos->instructions |= get_low(&d->in, d->instructions_low);
+		pos->instructions = instructions =
+			advance(&d->in, instructions,
+				unzigzag(pos->instructions) +
+					predict(d->ratio, pos->branches - branches));
+		branches = pos->branches;
+	}
+}
+
+static int get_columns(struct decoder *d, const struct log_header *header)
+{
+	struct tt_event *events = d->events;
+	int ret = get_first_columns(d, header->events.exits);
+
+	if (ret)
+		return ret;
+	get_counts(d, header->events.branches, header->events.instructions);
+	for (size_t i = 0; i < d->n; i++) {
+		uint64_t ticks = d->base[d->type[i]];
+
+		if (!log_kind_timed(events[i].kind))
+			continue;
+		ticks = advance(&d->in, ticks, events[i].rebase | get_low(&d->in, d->rebase_low));
+		events[i].rebase = widen(&d->in, ticks, d->shift);
+	}
+	for (size_t i = 0; i < d->n; i++) {
+		events[i].vcpu = (uint16_t)header->events.vcpu;
+		events[i].pos.check = log_get_u16(&d->in);
+	}
+	for (size_t i = 0; i < d->n; i++)
+		if (events[i].kind == TT_EVENT_DIGEST || events[i].kind == TT_EVENT_END)
+			get_digest(&d->in, &events[i]);
+	if (header->events.instructions)
+		events[0].pos.instructions = header->events.instructions;
+	for (size_t i = 0; i < d->n; i++)
+		if (events[i].payload_len)
+			events[i].payload = log_get_bytes(&d->in, events[i].payload_len);
+	return d->in.bad || d->in.at != d->in.end ? -EBADMSG : 0;
 }
 
 int log_events_decode(const struct log_header *header, const uint8_t *raw, size_t size,
 		      struct tt_event *events)
 {
-	struct log_bytes in = { raw, raw + size, false };
-	size_t n = header->events.num_events;
-	uint64_t branches = header->events.branches;
-	unsigned int branches_low, shift, rebase_low;
+	struct decoder d = {
+		.in = { raw, raw + size, false },
+		.events = events,
+		.n = header->events.num_events,
+	};
 	int ret;
 
-	memset(events, 0, n * sizeof(*events));
-	ret = get_first_columns(&in, header, events, &branches_low, &shift, &rebase_low);
-	if (ret)
-		return ret;
-
-	for (size_t i = 0; i < n; i++) {
-		if (events[i].at_exit)
-			continue;
-		branches = advance(&in, branches,
-				   events[i].pos.branches | get_low(&in, branches_low));
-		events[i].pos.branches = branches;
-	}
-	for (size_t i = 0; i < n; i++)
-		if (log_kind_timed(events[i].kind))
-			events[i].rebase =
-				widen(&in, events[i].rebase | get_low(&in, rebase_low), shift);
-	for (size_t i = 0; i < n; i++) {
-		events[i].vcpu = (uint16_t)header->events.vcpu;
-		events[i].pos.check = log_get_u16(&in);
-	}
-	for (size_t i = 0; i < n; i++)
-		if (events[i].kind == TT_EVENT_DIGEST || events[i].kind == TT_EVENT_END)
-			get_digest(&in, &events[i]);
-	if (header->events.instructions)
-		events[0].pos.instructions = header->events.instructions;
-	for (size_t i = 0; i < n; i++)
-		if (events[i].payload_len)
-			events[i].payload = log_get_bytes(&in, events[i].payload_len);
-	return in.bad || in.at != in.end ? -EBADMSG : 0;
+	memset(events, 0, d.n * sizeof(*events));
+	ret = get_columns(&d, header);
+	free(d.types);
+	free(d.base);
+	free(d.type);
+	return ret;
 }

@@ -34,7 +34,7 @@
  *       section. Pieces are in order and leave no gaps; a section of size 0 has none.
  *   EVENTS: varint vCPU, varint number of events (>= 1), then of the first event: varint exits,
  *       varint branches (of the first event that has them, else 0), varint instructions (0:
- *       unknown). The body is described below.
+ *       unknown, or more than the first asynchronous event has). The body is described below.
  *   TRAILER (last frame, no body): varint number of events in the file, varint errno that ended the
  *       recording (0: none).
  *
@@ -58,20 +58,27 @@
  *   payloads   per loaded event: varint length
  *   branches   u8 number W of low bytes; per asynchronous event: varint (difference to the
  *              asynchronous event before) >> 8 W (first one: to the header's branches, so 0)
- *   rebase     u8 shift S, u8 number V of low bytes; per timed event: varint (ticks >> S) >> 8 V
+ *   instr.     u8 number U of low bytes, or 255: not known, then this column has nothing more, here
+ *              and below. Per asynchronous event: varint R >> 8 U. At last varint K. Let B be the
+ *              event's difference of branches and I that of instructions (first event: to the
+ *              header's); R is the difference I - (K * B >> 8), zigzag: 0, -1, 1, -2, ... are
+ *              stored as 0, 1, 2, 3, ... Everything modulo 2^64
+ *   rebase     u8 shift S; per timed type: varint ticks >> S, the least of its events; u8 number V
+ *              of low bytes; per timed event: varint ((ticks >> S) - least of the type) >> 8 V
  *   rips       varint number D of different values; each, ascending: varint difference to the value
  *              before (first: to 0)
  *   rip        per asynchronous event: index in rips; as planes: all low bytes, then, if D > 256,
  *              all next bytes, then, if D > 65536, all third bytes
  *   branches   per asynchronous event: W low bytes of the difference
- *   rebase     per timed event: V low bytes of ticks >> S
+ *   instr.     per asynchronous event: U low bytes of R
+ *   rebase     per timed event: V low bytes of (ticks >> S) - least of the type
  *   check      per event: u16
  *   digests    per DIGEST: u64 instructions, u64 digest.
  *              Per END: u64 instructions, u32 how, s32 status, u64 registers, u64 memory, u64
  *              devices
  *   payload    per loaded event: its bytes
  *
- * S, V and W are the writer's choice, and so is the cutting of the body into zstd blocks.
+ * K, S, U, V and W are the writer's choice, and so is the cutting of the body into zstd blocks.
  *
  * WHAT A READER DOES
  *

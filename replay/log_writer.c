@@ -43,6 +43,7 @@ struct ring {
 	uint64_t tail_seen;
 	uint64_t exits;			/* of the last event */
 	uint64_t branches;		/* of the last event that has them */
+	uint64_t instructions;		/* of the last asynchronous event that knows them */
 	/* the consumer's */
 	alignas(CACHE_LINE) _Atomic uint64_t tail;	/* bytes ever taken out */
 	uint64_t since;			/* when its first event came, or earlier; 0: empty */
@@ -227,7 +228,9 @@ static bool event_is_valid(const struct ring *ring, const struct tt_event *event
 {
 	if (!event->kind || event->kind > TT_EVENT_LAST || event->pos.exits < ring->exits)
 		return false;
-	if (!event->at_exit && event->pos.branches < ring->branches)
+	if (!event->at_exit &&
+	    (event->pos.branches < ring->branches ||
+	     (event->pos.instructions && event->pos.instructions < ring->instructions)))
 		return false;
 	if (log_kind_timed(event->kind) &&
 	    (event->vector < TT_VECTOR_NONE || event->vector > UINT8_MAX))
@@ -312,8 +315,11 @@ int tt_log_append(struct tt_log_writer *w, const struct tt_event *event)
 	atomic_store_explicit(&ring->head, head, memory_order_release);
 
 	ring->exits = event->pos.exits;
-	if (!event->at_exit)
+	if (!event->at_exit) {
 		ring->branches = event->pos.branches;
+		if (event->pos.instructions)
+			ring->instructions = event->pos.instructions;
+	}
 	if (head - ring->tail_seen >= w->frame_bytes) {
 		ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
 		if (head - ring->tail_seen >= w->frame_bytes)

@@ -51,8 +51,10 @@ enum tt_event_kind {
  * at_exit events happen right after deterministic exit number pos.exits was settled. They store
  * pos.exits and the low TT_CHECK_BITS of pos.check only; branches and rip read back as 0. The check
  * of such an event should therefore cover (branches, rip, registers). Other events store exits,
- * branches, rip and the low TT_CHECK_BITS of check. pos.instructions is stored for END, DIGEST and
- * the first event of each frame; elsewhere it reads back as 0 = unknown.
+ * branches, rip, instructions (0: unknown) and the low TT_CHECK_BITS of check. at_exit events keep
+ * instructions only if they are END, DIGEST or the first of a frame; else these read back as 0. So
+ * do the instructions of all events of a frame, but for those three, when some are unknown after
+ * others that are known.
  */
 struct tt_event {
 	uint8_t kind;		/* enum tt_event_kind */
@@ -142,7 +144,7 @@ int tt_log_writer_create(const char *path, const struct tt_log_section *sections
  * Append an event to the stream of event->vcpu; the payload is copied. One thread at a time per
  * vCPU; threads of different vCPUs need no lock. No system call and about 50 ns unless the ring is
  * full: then it waits for the disk, and nothing is lost. Positions of a vCPU must not run backwards
- * (exits and, between events that are not at_exit, branches).
+ * (exits and, between events that are not at_exit, branches and known instructions).
  * -EINVAL: that, or a bad field; the event is not in the log. -errno of the disk (-ENOSPC, -EIO,
  * ...): recording has ended; the file holds a prefix of what was appended, which stays valid. The
  * writer must still be closed.

@@ -59,8 +59,8 @@ static inline void source_init(struct event_source *source, uint64_t seed, uint1
 }
 
 /*
- * Any event that the writer takes, as the reader will hand it out: unused fields are zero.
- * pos.instructions is 0; only some events keep it.
+ * Any event that the writer takes, as the reader will hand it out: unused fields are zero, and so is
+ * pos.instructions of at_exit events that need not keep it.
  */
 static inline void source_next(struct event_source *source, struct tt_event *event)
 {
@@ -82,10 +82,14 @@ static inline void source_next(struct event_source *source, struct tt_event *eve
 	if (!event->at_exit) {
 		source->pos.branches += random_length(state) >> 16;
 		event->pos.branches = source->pos.branches;
+		source->pos.instructions += 1 + (random_length(state) >> 12);
+		event->pos.instructions = source->pos.instructions;
 		event->pos.rip = random_below(state, 2) ? random64(state) :
 							  0xffffffff81000000 +
 								  random_below(state, 50);
 	}
+	if (event->at_exit && (event->kind == TT_EVENT_DIGEST || event->kind == TT_EVENT_END))
+		event->pos.instructions = random_length(state);
 	switch (event->kind) {
 	case TT_EVENT_INPUT:
 		event->input_id = (uint16_t)random_length(state);
@@ -120,6 +124,7 @@ static inline bool events_equal(const struct tt_event *a, const struct tt_event 
 	if (a->kind != b->kind || a->at_exit != b->at_exit || a->vcpu != b->vcpu ||
 	    a->vector != b->vector || a->input_id != b->input_id || a->rebase != b->rebase ||
 	    a->payload_len != b->payload_len || !tt_position_equal(&a->pos, &b->pos) ||
+	    a->pos.instructions != b->pos.instructions ||
 	    a->end.how != b->end.how || a->end.status != b->end.status ||
 	    a->end.registers != b->end.registers || a->end.memory != b->end.memory ||
 	    a->end.devices != b->end.devices)

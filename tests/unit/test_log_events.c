@@ -74,6 +74,7 @@ static void extremes_survive(void **unused)
 		events[i].pos.rip = (uint64_t)i * (UINT64_MAX / 600);
 		events[i].pos.exits = i == 599 ? UINT64_MAX : 0;
 		events[i].pos.branches = i >= 300 ? UINT64_MAX : 0;
+		events[i].pos.instructions = i >= 200 ? UINT64_MAX : 1;
 	}
 	assert_int_equal(log_events_encode(list, 600, raw, &header, &body), 0);
 	assert_true(body.size <= LOG_BODY_BOUND(600, 0));
@@ -83,28 +84,108 @@ static void extremes_survive(void **unused)
 	free(raw);
 }
 
-/* Instructions are kept for the first event of a frame, for DIGEST and for END. */
-static void instructions_are_kept_where_promised(void **unused)
+/*
+ * Encode events with these instructions (a negative number: that of an at_exit event) and compare
+ * what is read back. Returns the header's instructions.
+ */
+static uint64_t read_back(const int64_t *instructions, const uint64_t *expected, size_t n)
 {
-	struct tt_event events[4] = {
-		{ .kind = TT_EVENT_SYNC, .pos.instructions = 1000 },
-		{ .kind = TT_EVENT_SYNC, .pos.instructions = 2000 },
-		{ .kind = TT_EVENT_DIGEST, .pos.instructions = 3000, .digest = 7 },
-		{ .kind = TT_EVENT_END, .pos.instructions = 4000 },
-	};
-	const struct tt_event *list[4] = { &events[0], &events[1], &events[2], &events[3] };
-	const uint64_t expected[4] = { 1000, 0, 3000, 4000 };
+	struct tt_event events[8] = { 0 }, decoded[8];
+	const struct tt_event *list[8];
 	struct log_header header = { .kind = LOG_FRAME_EVENTS };
-	uint8_t raw[LOG_BODY_BOUND(4, 0)];
-	struct tt_event decoded[4];
+	uint8_t raw[LOG_BODY_BOUND(8, 0)];
 	struct log_body body;
 
-	(void)unused;
-	assert_int_equal(log_events_encode(list, 4, raw, &header, &body), 0);
-	assert_int_equal(header.events.instructions, 1000);
+	for (size_t i = 0; i < n; i++) {
+		list[i] = &events[i];
+		events[i].kind = TT_EVENT_SYNC;
+		events[i].at_exit = instructions[i] < 0;
+		events[i].pos.instructions = (uint64_t)llabs(instructions[i]);
+		events[i].pos.branches = i * i;
+	}
+	/* these have a field for it */
+	events[n - 2].kind = TT_EVENT_DIGEST;
+	events[n - 1].kind = TT_EVENT_END;
+	assert_int_equal(log_events_encode(list, n, raw, &header, &body), 0);
 	assert_int_equal(log_events_decode(&header, raw, body.size, decoded), 0);
-	for (int i = 0; i < 4; i++)
+	for (size_t i = 0; i < n; i++)
 		assert_int_equal(decoded[i].pos.instructions, expected[i]);
+	return header.events.instructions;
+}
+
+#define READ_BACK(...) read_back((const int64_t[]){ __VA_ARGS__ }, expected, 6)
+
+/* Asynchronous events, DIGEST, END and the first event of a frame keep them. */
+static void instructions_are_kept_where_promised(void **unused)
+{
+	const uint64_t all[] = { 1000, 2000, 2000, 2001, 3000, 4000 };
+	const uint64_t some[] = { 1000, 0, 2000, 0, 3000, 4000 };
+	const uint64_t *expected = all;
+
+	(void)unused;
+	assert_int_equal(READ_BACK(1000, 2000, 2000, 2001, 3000, 4000), 1000);
+	assert_int_equal(READ_BACK(-1000, 2000, 2000, 2001, -3000, -4000), 1000);
+	expected = some;
+	assert_int_equal(READ_BACK(1000, -1500, 2000, -2001, -3000, 4000), 1000);
+	assert_int_equal(READ_BACK(-1000, -1500, 2000, -2001, 3000, -4000), 1000);
+}
+
+/* 0 is unknown: accepted anywhere, and never read back as another number. */
+static void unknown_instructions_stay_unknown(void **unused)
+{
+	const uint64_t none[] = { 0, 0, 0, 0, 0, 0 };
+	const uint64_t at_first[] = { 0, 0, 5, 6, 7, 8 };
+	const uint64_t later[] = { 3, 0, 0, 0, 0, 8 };
+	const uint64_t less[] = { 0, 5, 6, 7, 8, 9 };
+	const uint64_t *expected = none;
+
+	(void)unused;
+	assert_int_equal(READ_BACK(0, 0, 0, 0, 0, 0), 0);
+	expected = at_first;
+	assert_int_equal(READ_BACK(0, 0, 5, 6, 7, 8), 0);
+	expected = later;
+	assert_int_equal(READ_BACK(3, 5, 6, 7, 0, 8), 3);
+	assert_int_equal(READ_BACK(-3, 0, 0, 0, 0, 8), 3);
+	/* what a frame starts with must not be more than what follows */
+	expected = less;
+	assert_int_equal(READ_BACK(-7, 5, 6, 7, 8, 9), 0);
+}
+
+/* Of a loop without branches, of code with a million branches per instruction, of huge numbers. */
+static void odd_ratios_survive(void **unused)
+{
+	enum { N = 500 };
+	static const struct { uint64_t branches, instructions; } steps[] = {
+		{ 0, 1 }, { 1000000, 1 }, { 1, UINT64_MAX / N }, { UINT64_MAX / N, 3 },
+		{ UINT64_MAX / N, UINT64_MAX / N }, { 300000, 2000000 },
+	};
+	struct tt_event events[N], decoded[N];
+	const struct tt_event *list[N];
+	uint8_t *raw = malloc(LOG_BODY_BOUND(N, 0));
+	uint64_t state = 5;
+
+	(void)unused;
+	for (size_t k = 0; k < sizeof(steps) / sizeof(*steps); k++) {
+		struct log_header header = { .kind = LOG_FRAME_EVENTS };
+		struct tt_position pos = { .instructions = 1 };
+		struct log_body body;
+
+		memset(events, 0, sizeof(events));
+		for (int i = 0; i < N; i++) {
+			list[i] = &events[i];
+			events[i].kind = TT_EVENT_SYNC;
+			events[i].vector = TT_VECTOR_NONE;
+			events[i].pos = pos;
+			pos.branches += random_below(&state, steps[k].branches + 1);
+			pos.instructions += random_below(&state, steps[k].instructions + 1);
+		}
+		assert_int_equal(log_events_encode(list, N, raw, &header, &body), 0);
+		assert_true(body.size <= LOG_BODY_BOUND(N, 0));
+		assert_int_equal(log_events_decode(&header, raw, body.size, decoded), 0);
+		for (int i = 0; i < N; i++)
+			assert_events_equal(&events[i], &decoded[i]);
+	}
+	free(raw);
 }
 
 /* Cut or changed anywhere, a body is refused or read as other events, but never out of bounds. */
@@ -216,6 +297,8 @@ int main(void)
 		cmocka_unit_test(events_survive),
 		cmocka_unit_test(extremes_survive),
 		cmocka_unit_test(instructions_are_kept_where_promised),
+		cmocka_unit_test(unknown_instructions_stay_unknown),
+		cmocka_unit_test(odd_ratios_survive),
 		cmocka_unit_test(malformed_bodies_are_bounded),
 		cmocka_unit_test(varints),
 		cmocka_unit_test(headers_survive),

@@ -192,7 +192,8 @@ static void bad_events_are_refused(void **unused)
 {
 	const char *path = test_path("bad");
 	struct tt_log_writer *writer = create(path, NULL, NULL, 0);
-	struct tt_event good = { .kind = TT_EVENT_SYNC, .pos = { .exits = 9, .branches = 9 } };
+	struct tt_event good = { .kind = TT_EVENT_SYNC,
+				 .pos = { .exits = 9, .branches = 9, .instructions = 9 } };
 	struct tt_event bad;
 
 	(void)unused;
@@ -208,6 +209,12 @@ static void bad_events_are_refused(void **unused)
 	bad = good, bad.pos.exits = 8;
 	assert_int_equal(tt_log_append(writer, &bad), -EINVAL);
 	bad = good, bad.pos.branches = 8;
+	assert_int_equal(tt_log_append(writer, &bad), -EINVAL);
+	bad = good, bad.pos.instructions = 8;
+	assert_int_equal(tt_log_append(writer, &bad), -EINVAL);
+	bad = good, bad.pos.instructions = 0; /* unknown */
+	assert_int_equal(tt_log_append(writer, &bad), 0);
+	bad = good, bad.pos.instructions = 8;
 	assert_int_equal(tt_log_append(writer, &bad), -EINVAL);
 	bad = good, bad.kind = TT_EVENT_INPUT, bad.payload_len = TT_EVENT_MAX_PAYLOAD + 1;
 	assert_int_equal(tt_log_append(writer, &bad), -EINVAL);
