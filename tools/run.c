@@ -253,8 +253,8 @@ static int run_machine(const struct run_options *o, struct tt_machine *m,
 		return status;
 	}
 	if (tt_recorder_finish(recorder, &result, &err)) {
-		say("%s: %s; the recording ended early, what was written can be replayed", o->record,
-		    err.text[0] ? err.text : strerror(-result.log_error));
+		say("%s: %s; the recording ended early, `ttvm info` says what there is to replay",
+		    o->record, err.text[0] ? err.text : strerror(-result.log_error));
 		status = EXIT_LOG_ENDED;
 	}
 	if (o->stats &&
