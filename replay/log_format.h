@@ -202,7 +202,7 @@ struct log_body {
 };
 
 /*
- * log_events.c. Encode n events of one vCPU (1..LOG_EVENTS_MAX, in order) as the body of a frame,
+ * log_encode.c. Encode n events of one vCPU (1..LOG_EVENTS_MAX, in order) as the body of a frame,
  * uncompressed. `out` has room for LOG_BODY_BOUND(n, payload bytes). Fills body, and header->events
  * but for vcpu. 0, or -ENOMEM.
  */
@@ -210,8 +210,8 @@ int log_events_encode(const struct tt_event *const *events, size_t n, uint8_t *o
 		      struct log_header *header, struct log_body *body);
 
 /*
- * Decode the body of a frame into `events`, which has room for header->events.num_events. Payloads
- * point into raw. 0; -EBADMSG: not well-formed; -ENOMEM.
+ * log_decode.c. Decode the body of a frame into `events`, which has room for
+ * header->events.num_events. Payloads point into raw. 0; -EBADMSG: not well-formed; -ENOMEM.
  */
 int log_events_decode(const struct log_header *header, const uint8_t *raw, size_t size,
 		      struct tt_event *events);

@@ -42,7 +42,7 @@ static void make_good_log(void)
 			.payload = "payload",
 			.payload_len = (uint32_t)(i % 8),
 			.pos = { (uint64_t)i * 3, (uint64_t)i * 1000003, (uint64_t)i * 0x1234567,
-				 (uint32_t)i * 77, 0 },
+				 (uint32_t)i * 77, (uint64_t)i * 6000007 },
 			.rebase = (uint64_t)i << 20,
 		};
 

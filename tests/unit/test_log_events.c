@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_log_events.c - events to columns and back (replay/log_events.c), and headers
+ * test_log_events.c - events to columns and back (replay/log_encode.c, log_decode.c), and headers
  * (replay/log_frame.c): everything survives, nothing malformed is read out of bounds.
  */
 #include "log_events.h"
