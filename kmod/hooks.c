@@ -80,6 +80,7 @@ void tt_leave(struct kvm_vcpu *vcpu)
 	s->compare_rip = true;
 	page->rip = x.rip;
 	page->exit_code = x.code;
+	page->midway = x.midway;
 	page->exits++;
 	page->exits_by_reason[x.slot]++;
 

@@ -45,6 +45,7 @@ struct tt_exit {
 	u32 code;		/* raw exit code */
 	u32 slot;		/* index into exits_by_reason */
 	u64 rip;
+	bool midway;	/* an instruction was broken off */
 };
 
 /*

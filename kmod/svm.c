@@ -109,6 +109,7 @@ static void svm_leave(struct tt_session *s, struct tt_exit *x)
 	x->code = code;
 	x->slot = code < SLOT_NPF ? code : code == SVM_EXIT_NPF ? SLOT_NPF : SLOT_OTHER;
 	x->rip = vmcb->save.rip;
+	x->midway = code == SVM_EXIT_NPF;
 	x->kind = TT_EXIT_OTHER;
 	if (unlikely(vmcb != s->svm.vmcb))
 		return;

@@ -290,7 +290,7 @@ static int act_here(struct tt_recorder *rec, struct tt_vcpu *vcpu)
 
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &sregs) < 0)
 		return -errno;
-	if (!tt_is_landable(vcpu, &sregs) || tt_is_between_instructions(vcpu) <= 0) {
+	if (!tt_is_landable(vcpu, rv->session.page, &sregs) || tt_is_between_instructions(vcpu) <= 0) {
 		rec->counts.not_landable++;
 		rv->branch_alarm = true;
 		return tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES,

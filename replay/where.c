@@ -97,7 +97,7 @@ static bool is_rep_string(const uint8_t *code, size_t len, bool long_mode)
 	return rep; /* not all of it could be read: be careful */
 }
 
-bool tt_is_landable(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs)
+bool tt_is_landable(struct tt_vcpu *vcpu, const struct ttvm_page *page, const struct kvm_sregs *sregs)
 {
 	const struct kvm_regs *regs = &tt_vcpu_sync_regs(vcpu)->regs;
 	uint64_t base = sregs->cs.l ? 0 : sregs->cs.base;
@@ -105,6 +105,8 @@ bool tt_is_landable(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs)
 	size_t len;
 
 	if (regs->rflags & RFLAGS_RF)
+		return false;
+	if (page->midway && regs->rip == page->rip)
 		return false;
 	len = tt_vcpu_read_virtual(vcpu, sregs, base + regs->rip, code, sizeof(code), true);
 	return len && !is_rep_string(code, len, sregs->cs.l);

@@ -128,7 +128,10 @@ struct ttvm_page {
 	__u64 rip;		/* guest RIP at the last VM exit, as the hardware left it */
 	__u32 exit_code;	/* raw vendor exit code of the last VM exit */
 	__u32 stop_reason;	/* enum ttvm_stop_reason */
-	__u64 reserved[3];
+	__u32 midway;		/* 1: the last VM exit broke off an instruction, which may have set accessed and dirty
+				 * bits in the guest's page tables already; it starts over unless KVM completes it */
+	__u32 reserved0;
+	__u64 reserved[2];
 
 	/* written by userspace while the vCPU is outside KVM_RUN */
 	struct ttvm_clock clock;
