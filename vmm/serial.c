@@ -6,9 +6,9 @@
  * transmitter is always empty. Received bytes below the FIFO's trigger level raise the
  * character-timeout interrupt at once, for the same reason.
  *
- * Input waits outside until the guest listens: until it has enabled the received-data interrupt, or
- * has looked for data POLLS_TO_LISTEN times in a row. A byte that arrived during boot would be
- * flushed by the driver's start-up.
+ * Input waits outside until the guest listens: until it has enabled the received-data interrupt and
+ * connected it (OUT2), or has looked for data POLLS_TO_LISTEN times in a row. A byte that came
+ * while a driver probes or starts up would be lost.
  */
 #include <stdlib.h>
 
@@ -209,8 +209,12 @@ static uint8_t read_register(struct serial *serial, unsigned int reg)
 
 static void write_fcr(struct serial_state *s, uint8_t value)
 {
-	/* Switching the FIFO on or off empties it. */
-	if ((value & FCR_CLEAR_RX) || ((value ^ s->fcr) & FCR_ENABLE))
+	/*
+	 * Switching the FIFO off empties it. Switching it on would on the chip as well, but Linux
+	 * enables the received-data interrupt just before, and whoever types blindly would lose a
+	 * byte.
+	 */
+	if ((value & FCR_CLEAR_RX) || (s->fcr & ~value & FCR_ENABLE))
 		s->count = s->head = 0;
 	s->fcr = value & FCR_ENABLE ? value & 0xc9 : 0;
 }
@@ -282,7 +286,8 @@ static size_t serial_room(void *ctx)
 {
 	const struct serial *serial = ctx;
 	const struct serial_state *s = &serial->state;
-	bool listening = (s->ier & IER_RECEIVED) || s->polls >= POLLS_TO_LISTEN;
+	bool listening =
+		((s->ier & IER_RECEIVED) && (s->mcr & MCR_OUT2)) || s->polls >= POLLS_TO_LISTEN;
 
 	if (!listening || (s->mcr & MCR_LOOPBACK) || s->count >= fifo_size(s))
 		return 0;
@@ -310,7 +315,6 @@ static void serial_reset(struct tt_device *dev)
 	memset(s, 0, sizeof(*s));
 	s->divisor = 12; /* 9600 baud */
 	s->lcr = 3;
-	s->mcr = MCR_OUT2;
 	s->msr = MSR_CTS | MSR_DSR | MSR_DCD;
 }
 

@@ -148,7 +148,10 @@ static void test_input_waits_for_a_listener(void **state)
 		fake_outb(&f, DATA, 'x');
 	}
 	assert_int_equal(pass_input(&f), 0);
+	fake_outb(&f, IER, 0x0f); /* a driver that probes */
+	assert_int_equal(pass_input(&f), 0);
 	fake_outb(&f, FCR, 0x01);
+	fake_outb(&f, MCR, 0x0b);
 	fake_outb(&f, IER, 0x01);
 	assert_int_equal(pass_input(&f), 6);
 	fake_outb(&f, IER, 0x00); /* closed: the rest waits again */
@@ -213,6 +216,7 @@ static void test_without_fifo_one_byte_at_a_time(void **state)
 
 	(void)state;
 	create(&f);
+	fake_outb(&f, MCR, 0x08);
 	fake_outb(&f, IER, 0x01);
 	post(&f, "ab");
 	assert_int_equal(pass_input(&f), 1);
@@ -221,6 +225,25 @@ static void test_without_fifo_one_byte_at_a_time(void **state)
 	assert_int_equal(fake_inb(&f, DATA), 'a');
 	assert_int_equal(pass_input(&f), 1);
 	assert_int_equal(fake_inb(&f, DATA), 'b');
+	fake_machine_destroy(&f);
+}
+
+/* Linux's order when it opens the port: interrupt first, FIFO afterwards. */
+static void test_enabling_the_fifo_keeps_a_byte(void **state)
+{
+	struct fake_machine f;
+
+	(void)state;
+	create(&f);
+	post(&f, "ab");
+	fake_outb(&f, MCR, 0x0b);
+	fake_outb(&f, IER, 0x05);
+	assert_int_equal(pass_input(&f), 1);
+	fake_outb(&f, FCR, 0x81);
+	assert_int_equal(pass_input(&f), 1);
+	assert_int_equal(fake_inb(&f, DATA), 'a');
+	fake_outb(&f, FCR, 0x00);
+	assert_int_equal(fake_inb(&f, LSR), 0x60);
 	fake_machine_destroy(&f);
 }
 
@@ -275,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_polling_guest_is_a_listener),
 		cmocka_unit_test(test_receive_interrupts),
 		cmocka_unit_test(test_without_fifo_one_byte_at_a_time),
+		cmocka_unit_test(test_enabling_the_fifo_keeps_a_byte),
 		cmocka_unit_test(test_loopback_and_overrun),
 		cmocka_unit_test(test_modem_status_interrupt),
 	};
