@@ -253,6 +253,60 @@ static void zstd_reads_it(void **unused)
 	unlink(path);
 }
 
+/* The body of its EVENTS frame, as docs/log-format.md explains it. */
+static const uint8_t documented_body[108] = {
+	4, 0x01, 0xed, 0x01, 0x81, 0xed, 0x01, 0x02, 0x25, 0, 0x84, 0, 1, 2, 3, /* types, type */
+	0, 4, 2, 0x59, 3, /* exits, payloads */
+	2, 0, 2, 0, 0, 0xb8, 0x02, 0xc9, 0x0b, /* branches, instructions */
+	12, 0x96, 0x11, 0xb8, 0x17, 1, 0, 0, 0, 0, /* rebase */
+	2, 0xc0, 0xc9, 0x8a, 0x88, 0xf8, 0xff, 0xff, 0xff, 0xff, 1, 0x18, 0, 1, /* rips, rip */
+	0, 0, 0x18, 0xd5, /* branches */
+	0xab, 0x51, 0xf3, 0x07, 0x10, 0xe2, 0xef, 0xbe, /* check */
+	0x80, 0x39, 0x7a, 0x12, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, /* digests */
+	0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11,
+	0x22, 0x22, 0x22, 0x22, 0x22, 0x22, 0x22, 0x22,
+	0x33, 0x33, 0x33, 0x33, 0x33, 0x33, 0x33, 0x33,
+	'l', 's', '\n', /* payload */
+};
+
+/* The example of docs/log-format.md. TTVM_EXAMPLE=FILE keeps it, to be looked at. */
+static void documented_example(void **unused)
+{
+	const char *keep = getenv("TTVM_EXAMPLE");
+	const char *path = keep ? keep : test_path("example");
+	struct tt_log_section config = { "config", "{\"memory\": 268435456}", 21 };
+	const struct tt_event events[] = {
+		{ .kind = TT_EVENT_SYNC, .vector = 0xec, .rebase = 9003008,
+		  .pos = { 1205, 48213377, 0xffffffff8102a4c0, 0x51ab, 301882412 } },
+		{ .kind = TT_EVENT_SYNC, .at_exit = true, .vector = 0xec, .rebase = 12288000,
+		  .pos = { .exits = 1209, .check = 0x07f3 } },
+		{ .kind = TT_EVENT_INPUT, .vector = 0x24, .rebase = 4096, .payload = "ls\n",
+		  .payload_len = 3,
+		  .pos = { 1211, 48399001, 0xffffffff8102a4d8, 0xe210, 302956431 } },
+		{ .kind = TT_EVENT_END, .at_exit = true,
+		  .pos = { .exits = 1300, .check = 0xbeef, .instructions = 310000000 },
+		  .end = { 1, 0, 0x1111111111111111, 0x2222222222222222, 0x3333333333333333 } },
+	};
+	struct tt_log_writer *writer = create(path, NULL, &config, 1);
+	uint8_t text[21 + sizeof(documented_body) + 1];
+	char command[600];
+	FILE *pipe;
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++)
+		assert_int_equal(tt_log_append(writer, &events[i]), 0);
+	assert_int_equal(tt_log_writer_close(writer, NULL, NULL), 0);
+	if (system("zstd --version >/dev/null 2>&1"))
+		skip();
+	snprintf(command, sizeof(command), "zstd -dc '%s'", path);
+	pipe = popen(command, "r");
+	assert_int_equal(fread(text, 1, sizeof(text), pipe), sizeof(text) - 1);
+	pclose(pipe);
+	assert_memory_equal(text + 21, documented_body, sizeof(documented_body));
+	if (!keep)
+		unlink(path);
+}
+
 /* ------------------------------------------------------------------ other writers, other files */
 
 static void second_writer_is_refused(void **unused)
@@ -503,6 +557,7 @@ int main(void)
 		cmocka_unit_test(seeking),
 		cmocka_unit_test(bad_events_are_refused),
 		cmocka_unit_test(zstd_reads_it),
+		cmocka_unit_test(documented_example),
 		cmocka_unit_test(second_writer_is_refused),
 		cmocka_unit_test(other_files_are_left_alone),
 		cmocka_unit_test(other_versions_are_refused),
