@@ -157,6 +157,15 @@ asm(".pushsection .rodata\n"
     "	jnz 1b\n"
     "	hlt\n"
 
+    "shape_jumps:\n" /* 52b per round */
+    "1:	.rept 50\n"
+    "	jmp 2f\n"
+    "2:\n"
+    "	.endr\n"
+    "	dec %r8\n"
+    "	jnz 1b\n"
+    "	hlt\n"
+
     "handler_skip2:\n" /* 2 */
     "	addq $2, (%rsp)\n"
     "	iretq\n"
@@ -179,7 +188,7 @@ asm(".pushsection .rodata\n"
     ".popsection\n");
 
 extern const uint8_t guest_start[], guest_end[], shape_loop[], shape_mix[], shape_rep[],
-	shape_faults[], shape_user[], shape_step[], shape_cross[], handler_skip2[],
+	shape_faults[], shape_user[], shape_step[], shape_cross[], shape_jumps[], handler_skip2[],
 	handler_page_fault[], handler_return[], handler_debug[], handler_irq[], handler_end[];
 
 struct counts {
@@ -572,6 +581,11 @@ static struct counts expect_cross(uint64_t n)
 	return (struct counts){ 8 * n, n };
 }
 
+static struct counts expect_jumps(uint64_t n)
+{
+	return (struct counts){ 52 * n, n };
+}
+
 static void test_counting(struct vm *vm, int runs)
 {
 	static const struct shape shapes[] = {
@@ -582,6 +596,7 @@ static void test_counting(struct vm *vm, int runs)
 		{ "user mode", shape_user, 1000000, expect_user },
 		{ "trap flag", shape_step, 3000, expect_step },
 		{ "page crossing", shape_cross, 300000, expect_cross },
+		{ "unconditional jumps", shape_jumps, 50000, expect_jumps },
 	};
 	size_t i;
 
@@ -633,19 +648,22 @@ struct sample {
 };
 
 /*
- * A loop of N branches with an interrupt every PERIOD: all must come, each late by at most MAX_SKID,
- * while the instruction after a branch (the loop's first) is the one that waits.
+ * A loop of N rounds with an interrupt every PERIOD rounds: all must come, each late by at most
+ * MAX_SKID, while the loop's first instruction is the one that waits.
  */
-static void test_sampling(struct vm *vm, uint64_t event, uint64_t period, uint64_t samples,
-			  uint64_t max_skid, const char *name)
+static void test_sampling(struct vm *vm, const struct shape *loop, uint64_t event, uint64_t period,
+			  uint64_t samples, uint64_t max_skid)
 {
-	struct shape shape = { name, shape_loop, (samples + 1) * period - period / 2, expect_loop };
+	struct shape shape = { loop->name, loop->entry, (samples + 1) * period - period / 2,
+			       loop->expected };
+	const char *name = shape.name;
 	size_t page = sysconf(_SC_PAGESIZE), size = 64 * page;
 	struct perf_event_mmap_page *ring;
 	char problem[200] = "";
-	uint64_t events, at, seen = 0, worst = 0, unit = event == EVENT_INSNS ? 2 : 1;
+	struct counts got, round = shape.expected(1), want = shape.expected(shape.rounds);
+	uint64_t events, at, seen = 0, worst = 0;
+	uint64_t unit = event == EVENT_INSNS ? round.insns : round.branches;
 	int fd = open_event(event, period * unit, false, false);
-	struct counts got, want = expect_loop(shape.rounds);
 
 	ring = mmap(NULL, size + page, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (fd < 0 || ring == MAP_FAILED)
@@ -696,6 +714,11 @@ static void test_sampling(struct vm *vm, uint64_t event, uint64_t period, uint64
 
 int main(int argc, char **argv)
 {
+	static const struct shape many = { "every 100003 branches", shape_loop, 0, expect_loop };
+	static const struct shape few = { "every 5003 branches", shape_loop, 0, expect_loop };
+	static const struct shape insns = { "every 100042 instructions", shape_loop, 0, expect_loop };
+	static const struct shape jumps = { "every 260156 instructions, jumps", shape_jumps, 0,
+					    expect_jumps };
 	struct sigaction action = { .sa_handler = on_alarm };
 	uint64_t max_skid = 1;
 	struct vm vm;
@@ -715,9 +738,10 @@ int main(int argc, char **argv)
 	open_vm(&vm);
 	test_counting(&vm, runs);
 	test_modes(&vm);
-	test_sampling(&vm, EVENT_BRANCHES, 100003, 30, max_skid, "every 100003 branches");
-	test_sampling(&vm, EVENT_BRANCHES, 5003, 100, max_skid, "every 5003 branches");
-	test_sampling(&vm, EVENT_INSNS, 50021, 30, max_skid, "every 100042 instructions");
+	test_sampling(&vm, &many, EVENT_BRANCHES, 100003, 30, max_skid);
+	test_sampling(&vm, &few, EVENT_BRANCHES, 5003, 100, max_skid);
+	test_sampling(&vm, &insns, EVENT_INSNS, 50021, 30, max_skid);
+	test_sampling(&vm, &jumps, EVENT_INSNS, 5003, 30, max_skid);
 	if (failures)
 		printf("%d tests failed\n", failures);
 	return failures != 0;
