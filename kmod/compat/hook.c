@@ -5,10 +5,9 @@
  * Before the VM entry: the kvm_entry tracepoint, at the start of svm_vcpu_run() and vmx_vcpu_run(). Interrupts are off and
  * KVM has looked at its requests for the last time.
  *
- * After the VM exit we must come before KVM reads the exit code, because answering RDTSC means to rewrite it. Since 6.7
- * (SVM) the kvm_exit tracepoint does: it fires at the end of svm_vcpu_run(). Before, it fired inside svm_handle_exit(),
- * after the exit code had been read, with interrupts on; there, ftrace calls us at the first instruction of that
- * function. Only the address of the vCPU, its first argument, is looked at; nothing of the function is redirected.
+ * After the VM exit we must come before KVM reads the exit code, because answering RDTSC means to rewrite it. In 6.12
+ * the kvm_exit tracepoint does: it fires at the end of svm_vcpu_run(). In 6.1 it fires inside svm_handle_exit(), after the
+ * exit code has been read, with interrupts on; there, ftrace calls us at the first instruction of that function instead. Only the address of the vCPU, its first argument, is looked at; nothing of the function is redirected.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -27,7 +26,7 @@ static void entry_probe(void *data, struct kvm_vcpu *vcpu, bool force)
 	tt_enter(vcpu);
 }
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 
 static void exit_probe(void *data, struct kvm_vcpu *vcpu, u32 isa)
 {
