@@ -7,7 +7,8 @@
  *
  * After the VM exit we must come before KVM reads the exit code, because answering RDTSC means to rewrite it. In 6.12
  * the kvm_exit tracepoint does: it fires at the end of svm_vcpu_run(). In 6.1 it fires inside svm_handle_exit(), after the
- * exit code has been read, with interrupts on; there, ftrace calls us at the first instruction of that function instead. Only the address of the vCPU, its first argument, is looked at; nothing of the function is redirected.
+ * exit code has been read, with interrupts on; there, ftrace calls us at the first instruction of that function instead.
+ * Only the address of the vCPU, its first argument, is looked at; nothing of the function is redirected.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
