@@ -32,16 +32,18 @@ static int fail(struct tt_replayer *rep, struct tt_vcpu *vcpu, int ret, const ch
 	return tt_fail(&vcpu->machine->error, ret, "%s: %s", what, strerror(-ret));
 }
 
-/*
- * The next event's position lies behind. On the way to a late alarm that is an accident, which another try mends; once the
- * breakpoint stood there, the guest did not come to it in the recorded state.
- */
+enum tt_outcome tt_landing_missed(const struct tt_replayer *rep)
+{
+	return rep->landing == TT_LANDING_BREAKPOINT && rep->aimed_from < rep->next.pos.branches ?
+		       TT_OUTCOME_DIVERGED :
+		       TT_OUTCOME_OVERSHOT;
+}
+
 static int overshot(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
 	struct replayer_vcpu *rv = vcpu->seam_data;
-	bool seen = rep->landing == TT_LANDING_BREAKPOINT;
 
-	return tt_report(rep, vcpu, seen ? TT_OUTCOME_DIVERGED : TT_OUTCOME_OVERSHOT, "the event's position was passed: %llu branches, "
+	return tt_report(rep, vcpu, tt_landing_missed(rep), "the event's position was passed: %llu branches, "
 			 "%llu instructions, recorded %llu, %llu",
 			 (unsigned long long)rv->session.page->branches,
 			 (unsigned long long)tt_instructions(vcpu, rv->session.page),
@@ -74,6 +76,7 @@ static int aim_breakpoint(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	if (ret)
 		return fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest");
 	rep->landing = TT_LANDING_BREAKPOINT;
+	rep->aimed_from = rv->session.page->branches;
 	return 0;
 }
 
@@ -101,7 +104,8 @@ static int aim_at_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	if (pos->exits < vcpu->exits)
 		return tt_report_divergence(rep, vcpu, "the guest has made exit %llu already",
 					    (unsigned long long)vcpu->exits);
-	if (branches > pos->branches)
+	if (branches > pos->branches ||
+	    (is_exact(rep) && tt_instructions(vcpu, rv->session.page) > pos->instructions))
 		return overshot(rep, vcpu);
 	if (pos->branches - branches > rep->margin) {
 		ret = tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES,

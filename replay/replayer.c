@@ -244,8 +244,11 @@ static int replay_after_exit(struct tt_seam *self, struct tt_vcpu *vcpu)
 
 	tt_clock_count_exit(&rv->clock);
 	if (rep->have_next && rep->next.pos.exits < vcpu->exits)
-		return tt_report_divergence(rep, vcpu, "the guest made exit %llu before it came to the "
-					    "event's position", (unsigned long long)vcpu->exits);
+		return tt_report(rep, vcpu,
+				 rep->landing == TT_LANDING_IDLE ? TT_OUTCOME_DIVERGED :
+								   tt_landing_missed(rep),
+				 "the guest made exit %llu before it came to the event's position",
+				 (unsigned long long)vcpu->exits);
 	/* A digest comes before the sync of the same exit, an end after it: the order in which they were logged. */
 	while (m->end == TT_END_NONE && next_is_at_this_exit(rep, vcpu) &&
 	       rep->next.kind == TT_EVENT_DIGEST) {

@@ -31,6 +31,7 @@ struct tt_replayer {
 	struct tt_event last;		/* the last event that matched; kind 0 before the first */
 	uint64_t event;			/* number of next */
 	enum tt_landing landing;
+	uint64_t aimed_from;		/* branches at which the breakpoint was set */
 	bool breakpoints_armed;
 	bool goal_alarm;		/* the instruction alarm is set */
 	bool stepping;			/* close to the goal: one instruction at a time */
@@ -54,6 +55,12 @@ int tt_replayer_stop(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_outc
 /* landing.c: arm what is needed to stop at the next place of interest; see why KVM_RUN was left. 0 or -errno. */
 int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu);
 int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_interruption why);
+/*
+ * The next event's position lies behind: why? On the way to an alarm, or with an alarm that may have come just behind the
+ * position, that is an accident, which another try with a larger margin mends (TT_OUTCOME_OVERSHOT). With the breakpoint
+ * set in time, the guest did not come there in the recorded state (TT_OUTCOME_DIVERGED).
+ */
+enum tt_outcome tt_landing_missed(const struct tt_replayer *rep);
 /* The machine ends after this many instructions: is that the goal? Completes a walk to it. */
 bool tt_landing_goal_is(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instructions);
 
