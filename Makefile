@@ -28,7 +28,7 @@ REPLAY_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard replay/*.c))
 TOOLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
 
 .PHONY: all module demo check bench lab lint install clean
-all: $(BUILD)/ttvm
+all: $(BUILD)/ttvm module
 
 $(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
 	@echo "  LD      $@"
@@ -49,10 +49,13 @@ $(BUILD)/%.o: %.c Makefile $(wildcard .config)
 
 -include $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
 
-# The module, for each kernel of the lab.
+# The module, for each kernel of the lab, and for the running one where its headers are installed.
+HOST_BUILD := /lib/modules/$(shell uname -r)/build
 module:
 	@set -e; for k in $(KERNELS); do dir=$$(tools/lab/kernel $$k); \
 		$(MAKE) --no-print-directory -C kmod KDIR=$$dir/build OUT=$(abspath $(BUILD))/kmod/$$(cat $$dir/release); done
+	$(if $(wildcard $(HOST_BUILD)/Makefile),@$(MAKE) --no-print-directory -C kmod KDIR=$(HOST_BUILD) \
+		OUT=$(abspath $(BUILD))/kmod/$(shell uname -r))
 
 demo:
 	@tools/demo
@@ -71,7 +74,7 @@ lab: module
 	@tools/lab/run --no-module -- true && echo "the test machine is ready: tools/lab/run --help"
 
 # Binary, manual, completion, the module's source for DKMS, and headers of the interface.
-install: all
+install: $(BUILD)/ttvm
 	install -Dm755 $(BUILD)/ttvm $(DESTDIR)$(PREFIX)/bin/ttvm
 	for page in docs/man/*.1; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $$page; done
 	install -Dm644 tools/completion/ttvm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ttvm
