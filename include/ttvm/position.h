@@ -8,7 +8,8 @@
  *   branches  retired conditional branches in guest mode since the start (ttvm_page.branches)
  *   rip       the next instruction
  *   check     register check (include/uapi/linux/ttvm.h): settles ties in loops without conditional branches
- * instructions is an index over positions (retired + emulated, `--to-instr N`), not part of their identity.
+ * instructions is an index over positions (retired + emulated, `--to-instr N`). Where the PMU counts them exactly it also
+ * tells apart the iterations of a loop without conditional branches, which look alike otherwise (replay/landing.c).
  */
 #ifndef TTVM_POSITION_H
 #define TTVM_POSITION_H
