@@ -32,6 +32,7 @@ struct tt_recorder {
 	struct tt_log_stats log_stats;
 	int log_error;
 	bool unrecorded;	/* the log has ended early, the guest runs on */
+	uint64_t attempts;	/* made by devices since the start */
 };
 
 struct recorder_vcpu {
@@ -132,7 +133,7 @@ static int act(struct tt_recorder *rec, struct tt_vcpu *vcpu, struct tt_event *e
 {
 	struct recorder_vcpu *rv = data_of(vcpu);
 	struct tt_machine *m = vcpu->machine;
-	uint8_t input[1024];
+	uint8_t input[TT_INPUT_MAX];
 	uint64_t now = tt_clock_now(&rv->clock), real = real_now(rv);
 	bool idle = vcpu->halted, blocked;
 	int vector, ret, id;
@@ -400,6 +401,29 @@ static void record_vcpu_end(struct tt_seam *self, struct tt_vcpu *vcpu)
 	vcpu->seam_data = NULL;
 }
 
+/* What succeeds needs no event: a replay's attempt succeeds, too. */
+static int record_attempt(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx)
+{
+	struct tt_recorder *rec = recorder_of(self);
+	struct tt_failure failure = { .attempt = rec->attempts++, .status = perform(ctx) };
+	struct tt_event event = { .kind = TT_EVENT_FAILURE,
+				  .at_exit = true,
+				  .vcpu = vcpu->index,
+				  .payload = &failure,
+				  .payload_len = sizeof(failure),
+				  .pos.exits = vcpu->exits + 1 }; /* it is counted after its dispatch */
+
+	if (failure.status)
+		append(rec, vcpu, &event);
+	return failure.status;
+}
+
+static uint64_t record_instructions(struct tt_seam *self, struct tt_vcpu *vcpu)
+{
+	(void)self;
+	return vcpu->seam_data ? tt_instructions(vcpu, data_of(vcpu)->session.page) : 0;
+}
+
 static const struct tt_seam_ops recorder_ops = {
 	.name = "record",
 	.vcpu_start = record_vcpu_start,
@@ -410,6 +434,8 @@ static const struct tt_seam_ops recorder_ops = {
 	.after_exit = record_after_exit,
 	.interrupted = record_interrupted,
 	.wait = record_wait,
+	.attempt = record_attempt,
+	.instructions = record_instructions,
 	.vcpu_end = record_vcpu_end,
 };
 

@@ -152,6 +152,8 @@ int tt_replayer_apply(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 		return apply_digest(rep, vcpu);
 	case TT_EVENT_END:
 		return apply_end(rep, vcpu);
+	case TT_EVENT_FAILURE:
+		return tt_report_divergence(rep, vcpu, "no device made the attempt that failed");
 	}
 	if (rep->next.kind > TT_EVENT_LAST_CRITICAL)
 		return next_event(rep, vcpu->machine);
@@ -359,6 +361,40 @@ out:
 	vcpu->seam_data = NULL;
 }
 
+static int replay_attempt(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx)
+{
+	struct tt_replayer *rep = replayer_of(self);
+	struct tt_machine *m = vcpu->machine;
+	uint64_t attempt = rep->attempts++;
+	struct tt_failure failure;
+	int ret;
+
+	if (rep->have_next && rep->next.kind == TT_EVENT_FAILURE &&
+	    rep->next.payload_len == sizeof(failure)) {
+		memcpy(&failure, rep->next.payload, sizeof(failure));
+		if (failure.attempt == attempt) {
+			ret = next_event(rep, m);
+			return ret ? ret : (int)failure.status;
+		}
+	}
+	ret = perform(ctx);
+	if (ret) {
+		rep->outcome = TT_OUTCOME_FAILED;
+		tt_fail(&m->error, ret, "a device's input or output fails in this replay, and did not in the "
+			"recording: %s", strerror(-ret));
+		tt_machine_end(m, TT_END_ERROR, 0);
+	}
+	return ret;
+}
+
+static uint64_t replay_instructions(struct tt_seam *self, struct tt_vcpu *vcpu)
+{
+	const struct replayer_vcpu *rv = vcpu->seam_data;
+
+	(void)self;
+	return rv ? tt_instructions(vcpu, rv->session.page) : 0;
+}
+
 static const struct tt_seam_ops replayer_ops = {
 	.name = "replay",
 	.vcpu_start = replay_vcpu_start,
@@ -369,6 +405,8 @@ static const struct tt_seam_ops replayer_ops = {
 	.after_exit = replay_after_exit,
 	.interrupted = replay_interrupted,
 	.wait = replay_wait,
+	.attempt = replay_attempt,
+	.instructions = replay_instructions,
 	.vcpu_end = replay_vcpu_end,
 };
 

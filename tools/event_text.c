@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "event_text.h"
 #include "vmm.h"
@@ -22,6 +23,8 @@ const char *event_kind_name(uint8_t kind)
 		return "digest";
 	case TT_EVENT_END:
 		return "end";
+	case TT_EVENT_FAILURE:
+		return "failure";
 	}
 	return "unknown";
 }
@@ -47,7 +50,13 @@ const char *end_name(uint32_t how)
 
 const char *input_name(uint16_t id)
 {
-	return id == TT_INPUT_SERIAL0 ? "serial0" : "unknown";
+	static const char *const names[TT_NR_INPUTS] = { [TT_INPUT_SERIAL0] = "serial0",
+							 [TT_INPUT_ENTROPY] = "entropy",
+							 [TT_INPUT_CONSOLE0] = "console0",
+							 [TT_INPUT_NET0] = "net0",
+							 "net1", "net2", "net3" };
+
+	return id < TT_NR_INPUTS ? names[id] : "unknown";
 }
 
 static bool is_timed(const struct tt_event *event)
@@ -57,7 +66,15 @@ static bool is_timed(const struct tt_event *event)
 
 static bool is_known(const struct tt_event *event)
 {
-	return event->kind >= TT_EVENT_SYNC && event->kind <= TT_EVENT_END;
+	return event->kind >= TT_EVENT_SYNC && event->kind <= TT_EVENT_FAILURE;
+}
+
+static bool get_failure(const struct tt_event *event, struct tt_failure *failure)
+{
+	if (event->payload_len != sizeof(*failure))
+		return false;
+	memcpy(failure, event->payload, sizeof(*failure));
+	return true;
 }
 
 /* ------------------------------------------------------------------ text */
@@ -98,6 +115,15 @@ static void add_payload(struct line *line, const struct tt_event *event)
 	add(line, "\"");
 }
 
+static void add_failure(struct line *line, const struct tt_event *event)
+{
+	struct tt_failure failure;
+
+	if (get_failure(event, &failure))
+		add(line, " attempt=%llu error=\"%s\"", (unsigned long long)failure.attempt,
+		    strerror((int)-failure.status));
+}
+
 static void add_position(struct line *line, const struct tt_event *event)
 {
 	const struct tt_position *pos = &event->pos;
@@ -133,6 +159,8 @@ void event_line(uint64_t number, const struct tt_event *event, bool several_vcpu
 	}
 	if (event->kind == TT_EVENT_INPUT)
 		add(&line, " input=%s", input_name(event->input_id));
+	if (event->kind == TT_EVENT_FAILURE)
+		add_failure(&line, event);
 	if (event->kind == TT_EVENT_INPUT || !is_known(event))
 		add_payload(&line, event);
 	if (event->kind == TT_EVENT_DIGEST)
@@ -174,6 +202,7 @@ static void set_payload(json_t *root, const struct tt_event *event)
 
 json_t *event_json(uint64_t number, const struct tt_event *event)
 {
+	struct tt_failure failure;
 	const struct tt_position *pos = &event->pos;
 	json_t *root = json_pack("{s:I, s:s, s:i, s:i, s:b, s:I, s:i}",
 				 "number", (json_int_t)number,
@@ -200,6 +229,10 @@ json_t *event_json(uint64_t number, const struct tt_event *event)
 	}
 	if (event->kind == TT_EVENT_INPUT)
 		json_object_set_new(root, "input", json_string(input_name(event->input_id)));
+	if (event->kind == TT_EVENT_FAILURE && get_failure(event, &failure)) {
+		json_object_set_new(root, "attempt", json_integer(failure.attempt));
+		json_object_set_new(root, "status", json_integer(failure.status));
+	}
 	if (event->kind == TT_EVENT_INPUT || !is_known(event))
 		set_payload(root, event);
 	if (event->kind == TT_EVENT_DIGEST)

@@ -15,6 +15,9 @@
 
 #define QUEUE_SIZE 65536u /* a power of two */
 
+/* In the queue of an input of frames each frame follows its length. */
+typedef uint16_t frame_length;
+
 struct queue {
 	struct tt_input input;
 	pthread_mutex_t lock;
@@ -65,51 +68,94 @@ void tt_inputs_destroy(struct tt_machine *m)
 	m->inputs = NULL;
 }
 
+static void copy_in(struct queue *queue, unsigned int at, const void *data, size_t len)
+{
+	size_t part;
+
+	at %= QUEUE_SIZE;
+	part = len < QUEUE_SIZE - at ? len : QUEUE_SIZE - at;
+	memcpy(&queue->bytes[at], data, part);
+	memcpy(queue->bytes, (const uint8_t *)data + part, len - part);
+}
+
+static void copy_out(struct queue *queue, void *data, size_t len)
+{
+	size_t part = len < QUEUE_SIZE - queue->head ? len : QUEUE_SIZE - queue->head;
+
+	memcpy(data, &queue->bytes[queue->head], part);
+	memcpy((uint8_t *)data + part, queue->bytes, len - part);
+	queue->head = (queue->head + len) % QUEUE_SIZE;
+	atomic_fetch_sub(&queue->used, len);
+}
+
 int tt_input_post(struct tt_machine *m, enum tt_input_id id, const void *data, size_t len)
 {
 	struct queue *queue = find_queue(m, id);
-	unsigned int used, tail, part;
+	frame_length length = (frame_length)len;
+	unsigned int tail;
+	size_t extra;
 
 	if (!queue)
 		return -ENODEV;
+	extra = queue->input.frames ? sizeof(length) : 0;
+	if (queue->input.frames && len > TT_INPUT_MAX)
+		return -EMSGSIZE;
 	pthread_mutex_lock(&queue->lock);
-	used = atomic_load(&queue->used);
-	if (len > QUEUE_SIZE - used) {
+	tail = queue->head + atomic_load(&queue->used);
+	if (len + extra > QUEUE_SIZE - atomic_load(&queue->used)) {
 		pthread_mutex_unlock(&queue->lock);
 		return -EAGAIN;
 	}
-	tail = (queue->head + used) % QUEUE_SIZE;
-	part = len < QUEUE_SIZE - tail ? len : QUEUE_SIZE - tail;
-	memcpy(&queue->bytes[tail], data, part);
-	memcpy(queue->bytes, (const uint8_t *)data + part, len - part);
-	atomic_store(&queue->used, used + len);
+	copy_in(queue, tail, &length, extra);
+	copy_in(queue, tail + extra, data, len);
+	atomic_fetch_add(&queue->used, len + extra);
 	pthread_mutex_unlock(&queue->lock);
 	if (m->vcpus)
 		tt_vcpu_kick(&m->vcpus[0]);
 	return 0;
 }
 
+/* The first frame that fits, whole; frames that do not are lost, as on a wire. Queue locked. */
+static size_t take_frame(struct queue *queue, void *data, size_t max)
+{
+	uint8_t lost[TT_INPUT_MAX];
+	frame_length length;
+
+	while (atomic_load(&queue->used)) {
+		copy_out(queue, &length, sizeof(length));
+		copy_out(queue, length <= max ? data : lost, length);
+		if (length <= max)
+			return length;
+	}
+	return 0;
+}
+
 size_t tt_input_take(struct tt_machine *m, enum tt_input_id id, void *data, size_t max)
 {
 	struct queue *queue = find_queue(m, id);
-	size_t room, used, part;
+	const struct tt_input *input;
+	size_t room, used;
 
-	if (!queue || !atomic_load_explicit(&queue->used, memory_order_relaxed))
+	if (!queue)
 		return 0;
-	room = queue->input.room(queue->input.ctx);
+	input = &queue->input;
+	if (!input->fetch && !atomic_load_explicit(&queue->used, memory_order_relaxed))
+		return 0;
+	room = input->room(input->ctx);
 	if (max > room)
 		max = room;
 	if (!max)
 		return 0;
+	if (input->fetch)
+		return input->fetch(input->ctx, data, max);
 	pthread_mutex_lock(&queue->lock);
 	used = atomic_load(&queue->used);
-	if (max > used)
-		max = used;
-	part = max < QUEUE_SIZE - queue->head ? max : QUEUE_SIZE - queue->head;
-	memcpy(data, &queue->bytes[queue->head], part);
-	memcpy((uint8_t *)data + part, queue->bytes, max - part);
-	queue->head = (queue->head + max) % QUEUE_SIZE;
-	atomic_store(&queue->used, used - max);
+	if (input->frames) {
+		max = take_frame(queue, data, max);
+	} else {
+		max = max < used ? max : used;
+		copy_out(queue, data, max);
+	}
 	pthread_mutex_unlock(&queue->lock);
 	return max;
 }
@@ -121,7 +167,7 @@ bool tt_input_ready(struct tt_machine *m)
 
 	for (id = 0; id < TT_NR_INPUTS; id++) {
 		queue = find_queue(m, id);
-		if (queue && atomic_load_explicit(&queue->used, memory_order_relaxed) &&
+		if (queue && (queue->input.fetch || atomic_load_explicit(&queue->used, memory_order_relaxed)) &&
 		    queue->input.room(queue->input.ctx))
 			return true;
 	}

@@ -115,15 +115,13 @@ static void arm_timer(struct tt_vcpu *vcpu)
 
 static void take_inputs(struct tt_machine *m)
 {
-	uint8_t data[256];
+	uint8_t data[TT_INPUT_MAX];
+	size_t len;
 	int id;
 
-	for (id = 0; id < TT_NR_INPUTS; id++) {
-		size_t len = tt_input_take(m, id, data, sizeof(data));
-
-		if (len)
+	for (id = 0; id < TT_NR_INPUTS; id++)
+		while ((len = tt_input_take(m, id, data, sizeof(data))) != 0)
 			tt_input_deliver(m, id, data, len);
-	}
 }
 
 /* All that is due, and the interrupt window when one has to wait for the guest. */
@@ -177,6 +175,20 @@ static int live_wait(struct tt_seam *self, struct tt_vcpu *vcpu)
 	return ret;
 }
 
+static int live_attempt(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx)
+{
+	(void)self;
+	(void)vcpu;
+	return perform(ctx);
+}
+
+static uint64_t live_instructions(struct tt_seam *self, struct tt_vcpu *vcpu)
+{
+	(void)self;
+	(void)vcpu;
+	return 0;
+}
+
 static const struct tt_seam_ops live_ops = {
 	.name = "live",
 	.vcpu_start = live_vcpu_start,
@@ -187,6 +199,8 @@ static const struct tt_seam_ops live_ops = {
 	.after_exit = live_sync,
 	.interrupted = live_interrupted,
 	.wait = live_wait,
+	.attempt = live_attempt,
+	.instructions = live_instructions,
 	.vcpu_end = live_vcpu_end,
 };
 

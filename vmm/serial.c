@@ -326,7 +326,7 @@ static void serial_destroy(struct tt_device *dev)
 int tt_serial_create(struct tt_machine *m, struct tt_error *err)
 {
 	struct serial *serial = calloc(1, sizeof(*serial));
-	struct tt_input input = { serial_room, serial_deliver, serial };
+	struct tt_input input = { .room = serial_room, .deliver = serial_deliver, .ctx = serial };
 	int ret;
 
 	if (!serial)

@@ -65,6 +65,11 @@ struct tt_seam_ops {
 	int (*interrupted)(struct tt_seam *self, struct tt_vcpu *vcpu, enum tt_interruption why);
 	/* The vCPU has halted and nothing is pending: returns when something may have happened. */
 	int (*wait)(struct tt_seam *self, struct tt_vcpu *vcpu);
+	/* A device's work on the outside world that may fail there (disk I/O), at a deterministic exit: perform(ctx) is
+	 * called, or not where the recording says that it failed. Returns what the guest is to see: 0 or -errno. */
+	int (*attempt)(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx);
+	/* Instructions that the vCPU has executed up to its current deterministic exit; 0 where nobody counts. */
+	uint64_t (*instructions)(struct tt_seam *self, struct tt_vcpu *vcpu);
 	/* The machine has ended or the vCPU was asked to stop: last call for this vCPU, on its thread. */
 	void (*vcpu_end)(struct tt_seam *self, struct tt_vcpu *vcpu);
 };
@@ -165,15 +170,29 @@ void tt_lapic_set_cr8(struct tt_vcpu *vcpu, uint8_t cr8);
 
 /* ------------------------------------------------------------------ input from outside */
 
+#define TT_MAX_DISKS 8
+#define TT_MAX_NETS  4
+
+/* Part of the log format: the numbers stay. */
 enum tt_input_id {
 	TT_INPUT_SERIAL0,
-	TT_NR_INPUTS,
+	TT_INPUT_ENTROPY,	/* virtio-rng */
+	TT_INPUT_CONSOLE0,	/* virtio-console */
+	TT_INPUT_NET0,		/* virtio-net, TT_MAX_NETS of them */
+	TT_NR_INPUTS = TT_INPUT_NET0 + TT_MAX_NETS,
 };
+
+#define TT_INPUT_MAX 4096 /* bytes that a seam takes at a time */
 
 struct tt_input {
 	/* How many bytes the device takes now, and taking them (len <= room). On a vCPU thread, device lock held. */
 	size_t (*room)(void *ctx);
 	void (*deliver)(void *ctx, const void *data, size_t len);
+	/* Where bytes come from that nobody posts (entropy): fill data when a seam takes, not in a replay. Returns how
+	 * many were put there, <= max. Or NULL. Such an input is ready whenever it has room. */
+	size_t (*fetch)(void *ctx, void *data, size_t max);
+	/* Each post is one frame: taken and delivered whole, and dropped when room() is smaller than it. */
+	bool frames;
 	void *ctx;
 };
 
@@ -228,6 +247,12 @@ struct tt_machine_config {
 	const char *kernel_name;	/* for messages */
 	struct tt_blob kernel;		/* ELF or bzImage */
 	struct tt_blob initrd;
+	struct tt_blob firmware;	/* PC BIOS, run instead of a kernel when it is not empty */
+	unsigned int num_disks;
+	unsigned int num_nets;
+	struct tt_disk *disks[TT_MAX_DISKS];	/* disk.h; borrowed */
+	struct tt_net *nets[TT_MAX_NETS];	/* net.h; borrowed */
+	bool virtio_console;		/* hvc0, beside the serial console */
 	const char *command_line;
 	const struct kvm_cpuid2 *cpuid;	/* complete table for vCPU 0 */
 };

@@ -31,6 +31,7 @@ enum tt_event_kind {
 	TT_EVENT_INPUT = 2,	/* as SYNC, after payload was delivered to the device input_id */
 	TT_EVENT_DIGEST = 3,	/* verification point: digest */
 	TT_EVENT_END = 4,	/* the recording ends here: end */
+	TT_EVENT_FAILURE = 5,	/* an attempt of a device failed: payload is struct tt_failure */
 	/*
 	 * Kinds up to TT_EVENT_LAST_CRITICAL change the machine: a replayer that meets one that it
 	 * does not know must refuse the log. Kinds above it are information and may be skipped.
@@ -43,6 +44,12 @@ enum tt_event_kind {
 
 #define TT_EVENT_MAX_PAYLOAD 65536	/* bytes */
 #define TT_VECTOR_NONE (-1)
+
+/* Payload of FAILURE, little-endian. It is at_exit, logged before the events that follow the exit; its check is 0. */
+struct tt_failure {
+	uint64_t attempt;	/* number of the attempt, from 0, since the start */
+	int64_t status;		/* -errno */
+};
 
 /*
  * The unused fields of a kind are ignored by the writer and zero (vector: TT_VECTOR_NONE) from the

@@ -31,9 +31,24 @@ static uint64_t fake_guest_tsc(struct tt_seam *self, struct tt_vcpu *vcpu)
 	return fake_of(self)->now + fake_of(self)->tsc_offset;
 }
 
+static int fake_attempt(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx)
+{
+	(void)self;
+	(void)vcpu;
+	return perform(ctx);
+}
+
+static uint64_t fake_instructions(struct tt_seam *self, struct tt_vcpu *vcpu)
+{
+	(void)vcpu;
+	return fake_of(self)->now;
+}
+
 /* The vCPUs never run: the other calls are not made. */
 static const struct tt_seam_ops fake_ops = {
 	.name = "fake",
+	.attempt = fake_attempt,
+	.instructions = fake_instructions,
 	.now = fake_now,
 	.set_tsc = fake_set_tsc,
 	.guest_tsc = fake_guest_tsc,

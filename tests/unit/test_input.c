@@ -35,7 +35,7 @@ static void test_room_limits_what_is_taken(void **state)
 {
 	struct fake_machine f;
 	struct sink s = { 0 };
-	const struct tt_input input = { sink_room, sink_deliver, &s };
+	const struct tt_input input = { .room = sink_room, .deliver = sink_deliver, .ctx = &s };
 	char data[16];
 
 	(void)state;
@@ -67,7 +67,7 @@ static void test_queue_is_bounded_and_wraps(void **state)
 {
 	struct fake_machine f;
 	struct sink s = { .room = 1u << 20 };
-	const struct tt_input input = { sink_room, sink_deliver, &s };
+	const struct tt_input input = { .room = sink_room, .deliver = sink_deliver, .ctx = &s };
 	uint8_t *data = malloc(70000), *back = malloc(70000);
 	uint32_t sent = 0, received = 0;
 	unsigned int i, j, n;
@@ -112,7 +112,7 @@ static void test_posting_from_another_thread(void **state)
 {
 	struct fake_machine f;
 	struct sink s = { .room = 64 };
-	const struct tt_input input = { sink_room, sink_deliver, &s };
+	const struct tt_input input = { .room = sink_room, .deliver = sink_deliver, .ctx = &s };
 	uint32_t value, expected = 0;
 	pthread_t thread;
 
@@ -130,12 +130,69 @@ static void test_posting_from_another_thread(void **state)
 	fake_machine_destroy(&f);
 }
 
+static void test_frames_stay_whole(void **state)
+{
+	struct fake_machine f;
+	struct sink s = { .room = 100 };
+	const struct tt_input input = { .room = sink_room, .deliver = sink_deliver, .frames = true, .ctx = &s };
+	static const char big[200];
+	char data[TT_INPUT_MAX];
+	unsigned int posted = 0;
+
+	(void)state;
+	fake_machine_create_bare(&f, 1);
+	tt_input_register(&f.m, TT_INPUT_NET0, &input);
+	assert_int_equal(tt_input_post(&f.m, TT_INPUT_NET0, "one", 3), 0);
+	assert_int_equal(tt_input_post(&f.m, TT_INPUT_NET0, big, sizeof(big)), 0);
+	assert_int_equal(tt_input_post(&f.m, TT_INPUT_NET0, "three", 5), 0);
+	assert_int_equal(tt_input_take(&f.m, TT_INPUT_NET0, data, sizeof(data)), 3);
+	assert_memory_equal(data, "one", 3);
+	assert_int_equal(tt_input_take(&f.m, TT_INPUT_NET0, data, sizeof(data)), 5); /* the big one is lost */
+	assert_memory_equal(data, "three", 5);
+	assert_int_equal(tt_input_take(&f.m, TT_INPUT_NET0, data, sizeof(data)), 0);
+	assert_int_equal(tt_input_post(&f.m, TT_INPUT_NET0, data, TT_INPUT_MAX + 1), -EMSGSIZE);
+	while (tt_input_post(&f.m, TT_INPUT_NET0, big, 97) == 0)
+		posted++;
+	assert_int_equal(posted, 65536 / (97 + 2));
+	while (tt_input_take(&f.m, TT_INPUT_NET0, data, sizeof(data)) == 97)
+		posted--;
+	assert_int_equal(posted, 0);
+	fake_machine_destroy(&f);
+}
+
+static size_t three_bytes(void *ctx, void *data, size_t max)
+{
+	(void)ctx;
+	memcpy(data, "abc", max < 3 ? max : 3);
+	return max < 3 ? max : 3;
+}
+
+static void test_fetched_when_there_is_room(void **state)
+{
+	struct fake_machine f;
+	struct sink s = { 0 };
+	const struct tt_input input = { .room = sink_room, .deliver = sink_deliver, .fetch = three_bytes, .ctx = &s };
+	char data[16];
+
+	(void)state;
+	fake_machine_create_bare(&f, 1);
+	tt_input_register(&f.m, TT_INPUT_ENTROPY, &input);
+	assert_false(tt_input_ready(&f.m));
+	assert_int_equal(tt_input_take(&f.m, TT_INPUT_ENTROPY, data, sizeof(data)), 0);
+	s.room = 2;
+	assert_true(tt_input_ready(&f.m));
+	assert_int_equal(tt_input_take(&f.m, TT_INPUT_ENTROPY, data, sizeof(data)), 2);
+	fake_machine_destroy(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_room_limits_what_is_taken),
 		cmocka_unit_test(test_queue_is_bounded_and_wraps),
 		cmocka_unit_test(test_posting_from_another_thread),
+		cmocka_unit_test(test_frames_stay_whole),
+		cmocka_unit_test(test_fetched_when_there_is_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
