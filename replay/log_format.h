@@ -48,7 +48,7 @@
  * The events of the frame, of one vCPU, as columns: what is alike stands together and compresses;
  * what is random (low bytes, checks) stands apart and is stored. No column carries its length: each
  * follows from those before. "Asynchronous" means: not at_exit. "Timed" means: kind SYNC or INPUT.
- * "Loaded" means: kind INPUT or one unknown to this version.
+ * "Loaded" means: kind INPUT, FAILURE, or one unknown to this version.
  *
  *   types      varint number T of types; each: u8 kind | 0x80 if at_exit; if timed, varint vector +
  *              1 (0: none); if INPUT, varint input_id. Every event has one of these types
