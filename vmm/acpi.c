@@ -3,7 +3,7 @@
  * acpi.c - the ACPI tables: RSDP -> RSDT and XSDT -> FADT (-> FACS, DSDT), MADT. ACPI
  * specification 6.4, chapter 5.
  *
- * They lie one after the other at TT_ACPI_TABLES_GPA, the RSDP first, each aligned to 64 bytes.
+ * They lie one after the other at tt_acpi_tables_gpa(), the RSDP first, each aligned to 64 bytes.
  */
 #include <string.h>
 
@@ -168,6 +168,7 @@ struct madt_lapic_nmi {
 /* The area that the tables are laid out in. */
 struct area {
 	uint8_t *base;
+	uint64_t gpa; /* of base */
 	size_t used;
 	bool overflow;
 };
@@ -188,7 +189,7 @@ static void *area_alloc(struct area *area, size_t size)
 
 static uint64_t gpa_of(const struct area *area, const void *table)
 {
-	return TT_ACPI_TABLES_GPA + ((const uint8_t *)table - area->base);
+	return area->gpa + ((const uint8_t *)table - area->base);
 }
 
 /* What to add so that all bytes sum up to zero. */
@@ -439,19 +440,25 @@ static void write_roots(struct area *area, struct rsdp *rsdp, const struct fadt 
 	rsdp->extended_checksum = checksum(rsdp, sizeof(*rsdp));
 }
 
+uint64_t tt_acpi_tables_gpa(const struct tt_machine *m)
+{
+	return m->config.firmware.size ? m->memory.low_size - TT_ACPI_TABLES_SIZE :
+					 TT_ACPI_TABLES_GPA;
+}
+
 int tt_acpi_write_tables(struct tt_machine *m, struct tt_error *err)
 {
-	struct area area = { .base = tt_memory_at(&m->memory, TT_ACPI_TABLES_GPA,
-						  TT_ACPI_TABLES_SIZE) };
+	struct area area = { .gpa = tt_acpi_tables_gpa(m) };
 	struct rsdp *rsdp;
 	struct facs *facs;
 	struct header *dsdt;
 	struct fadt *fadt;
 	struct madt *madt;
 
+	area.base = tt_memory_at(&m->memory, area.gpa, TT_ACPI_TABLES_SIZE);
 	if (!area.base)
-		return tt_fail(err, -EINVAL, "no room for the ACPI tables below 1 MiB: give the "
-			       "guest more memory");
+		return tt_fail(err, -EINVAL, "no room for the ACPI tables: give the guest more "
+			       "memory");
 	if (m->config.num_vcpus > 255)
 		return tt_fail(err, -EINVAL,
 			       "%u vCPUs are more than xAPIC ids can tell apart (255)",
