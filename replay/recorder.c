@@ -43,6 +43,7 @@ struct recorder_vcpu {
 	uint64_t max_lag;
 	uint64_t next_digest;	/* virtual time */
 	bool branch_alarm;	/* waiting for the next conditional branch */
+	bool behind_exit;	/* nothing was executed since the last deterministic exit */
 };
 
 static struct tt_recorder *recorder_of(struct tt_seam *self)
@@ -142,6 +143,7 @@ static int act(struct tt_recorder *rec, struct tt_vcpu *vcpu, struct tt_event *e
 	/* Rounded up: a timer that is due by real time is due by virtual time then. */
 	event->rebase = real > now ? real - now + TT_REBASE_QUANTUM - 1 : 0;
 	event->rebase -= event->rebase % TT_REBASE_QUANTUM;
+	tt_clock_rebase(&rv->clock, event->rebase, idle);
 	for (id = 0; id < TT_NR_INPUTS && !event->payload_len; id++) {
 		event->payload_len = tt_input_take(m, id, input, sizeof(input));
 		if (!event->payload_len)
@@ -153,7 +155,6 @@ static int act(struct tt_recorder *rec, struct tt_vcpu *vcpu, struct tt_event *e
 		if (ret)
 			return ret;
 	}
-	tt_clock_rebase(&rv->clock, event->rebase, idle);
 	ret = tt_vcpu_sync(vcpu, tt_clock_now(&rv->clock), &vector, &blocked);
 	if (ret)
 		return ret;
@@ -251,6 +252,7 @@ static int record_after_exit(struct tt_seam *self, struct tt_vcpu *vcpu)
 	bool blocked;
 	int vector, ret;
 
+	rv->behind_exit = true;
 	tt_clock_count_exit(&rv->clock);
 	now = tt_clock_now(&rv->clock);
 	real = real_now(rv);
@@ -319,6 +321,7 @@ static int record_interrupted(struct tt_seam *self, struct tt_vcpu *vcpu, enum t
 	const struct ttvm_page *page = rv->session.page;
 	int error = tt_log_writer_error(rec->writer);
 
+	rv->behind_exit = false;
 	if (error)
 		log_failed(rec, vcpu, error);
 	if (why == TT_INTERRUPTED_KICK) {
@@ -424,6 +427,13 @@ static uint64_t record_instructions(struct tt_seam *self, struct tt_vcpu *vcpu)
 	return vcpu->seam_data ? tt_instructions(vcpu, data_of(vcpu)->session.page) : 0;
 }
 
+/* Real time begins so much later: the guest does not catch up on the pause. */
+static void record_resumed(struct tt_seam *self, struct tt_vcpu *vcpu, uint64_t ticks)
+{
+	(void)self;
+	data_of(vcpu)->origin += ticks;
+}
+
 static const struct tt_seam_ops recorder_ops = {
 	.name = "record",
 	.vcpu_start = record_vcpu_start,
@@ -436,6 +446,7 @@ static const struct tt_seam_ops recorder_ops = {
 	.wait = record_wait,
 	.attempt = record_attempt,
 	.instructions = record_instructions,
+	.resumed = record_resumed,
 	.vcpu_end = record_vcpu_end,
 };
 
@@ -475,6 +486,41 @@ err_free:
 struct tt_seam *tt_recorder_seam(struct tt_recorder *recorder)
 {
 	return &recorder->seam;
+}
+
+int tt_recorder_mark(struct tt_recorder *rec, struct tt_vcpu *vcpu, const char *name)
+{
+	struct recorder_vcpu *rv = data_of(vcpu);
+	size_t len = strlen(name);
+	struct {
+		struct tt_mark mark;
+		char name[TT_MARK_NAME_MAX];
+	} payload;
+	struct tt_event event = { .kind = TT_EVENT_MARK,
+				  .at_exit = rv->behind_exit,
+				  .vcpu = vcpu->index,
+				  .payload = &payload,
+				  .payload_len = offsetof(typeof(payload), name) + len };
+
+	if (!len || len > TT_MARK_NAME_MAX)
+		return -EINVAL;
+	if (rec->unrecorded)
+		return rec->log_error;
+	if (rv->behind_exit)
+		tt_position_at_exit(vcpu, rv->session.page, &event.pos);
+	else
+		tt_position_here(vcpu, rv->session.page, &event.pos);
+	payload.mark.instructions = event.pos.instructions;
+	payload.mark.time = tt_ticks_to_ns(vcpu->machine, tt_clock_now(&rv->clock));
+	memcpy(payload.name, name, len);
+	append(rec, vcpu, &event);
+	return rec->unrecorded ? rec->log_error : 0;
+}
+
+void tt_recorder_progress(struct tt_recorder *rec, uint64_t *events, struct tt_log_stats *log)
+{
+	*events = rec->counts.events;
+	tt_log_writer_stats(rec->writer, log);
 }
 
 int tt_recorder_finish(struct tt_recorder *rec, struct tt_recorder_result *result,

@@ -101,6 +101,11 @@ int tt_recorder_create(const struct tt_recorder_options *options,
 		       const struct tt_machine_config *config, struct tt_recorder **recorder,
 		       struct tt_error *err);
 struct tt_seam *tt_recorder_seam(struct tt_recorder *recorder);
+/* In a visit (tt_machine_visit()): give this moment a name of 1..TT_MARK_NAME_MAX bytes. 0, -EINVAL, or the -errno that
+ * ended the recording. */
+int tt_recorder_mark(struct tt_recorder *recorder, struct tt_vcpu *vcpu, const char *name);
+/* In a visit: how far it is. */
+void tt_recorder_progress(struct tt_recorder *recorder, uint64_t *events, struct tt_log_stats *log);
 /* After tt_machine_run(): close the log. Returns 0 or the -errno that ended the recording early. */
 int tt_recorder_finish(struct tt_recorder *recorder, struct tt_recorder_result *result,
 		       struct tt_error *err);

@@ -20,11 +20,17 @@ static struct tt_replayer *replayer_of(struct tt_seam *self)
 
 /* ------------------------------------------------------------------ the stream of events */
 
-/* Read the next event into rep->next; at the end of the stream rep->have_next is false. */
+/*
+ * Read the next event that changes the machine into rep->next; at the end of the stream rep->have_next is false. Events that
+ * only inform (marks) are counted and passed over.
+ */
 int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 {
-	int ret = tt_log_next(rep->log, 0, &rep->next, &m->error);
+	int ret;
 
+	while ((ret = tt_log_next(rep->log, 0, &rep->next, &m->error)) == 1 &&
+	       rep->next.kind > TT_EVENT_LAST_CRITICAL)
+		__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
 	if (ret < 0) {
 		rep->outcome = TT_OUTCOME_FAILED;
 		return ret;
@@ -82,6 +88,7 @@ static int apply_sync(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	bool idle = vcpu->halted, blocked;
 	int vector, ret;
 
+	tt_clock_rebase(&rv->clock, event->rebase, idle);
 	if (event->kind == TT_EVENT_INPUT) {
 		ret = tt_input_deliver(vcpu->machine, event->input_id, event->payload,
 				       event->payload_len);
@@ -89,7 +96,6 @@ static int apply_sync(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 			return tt_report_divergence(rep, vcpu, "input device %u does not take %u bytes",
 						    event->input_id, event->payload_len);
 	}
-	tt_clock_rebase(&rv->clock, event->rebase, idle);
 	ret = tt_vcpu_sync(vcpu, tt_clock_now(&rv->clock), &vector, &blocked);
 	if (ret)
 		return ret;
@@ -155,8 +161,6 @@ int tt_replayer_apply(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	case TT_EVENT_FAILURE:
 		return tt_report_divergence(rep, vcpu, "no device made the attempt that failed");
 	}
-	if (rep->next.kind > TT_EVENT_LAST_CRITICAL)
-		return next_event(rep, vcpu->machine);
 	rep->outcome = TT_OUTCOME_FAILED;
 	return tt_fail(&vcpu->machine->error, -EPROTONOSUPPORT,
 		       "event %llu is of kind %u, which this version cannot replay",

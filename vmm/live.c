@@ -175,6 +175,24 @@ static int live_wait(struct tt_seam *self, struct tt_vcpu *vcpu)
 	return ret;
 }
 
+/* The guest's TSC is the hardware's plus an offset; KVM's way to set the offset itself is exact, where there is one. */
+static void live_resumed(struct tt_seam *self, struct tt_vcpu *vcpu, uint64_t ticks)
+{
+	struct live_vcpu *live = live_of(vcpu);
+	uint64_t offset = live->guest_offset - ticks;
+	struct kvm_device_attr attr = {
+		.group = KVM_VCPU_TSC_CTRL,
+		.attr = KVM_VCPU_TSC_OFFSET,
+		.addr = (uintptr_t)&offset,
+	};
+
+	live->origin += ticks;
+	if (ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr) < 0)
+		live_set_tsc(self, vcpu, __rdtsc() + offset);
+	else
+		live->guest_offset = offset;
+}
+
 static int live_attempt(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx)
 {
 	(void)self;
@@ -201,6 +219,7 @@ static const struct tt_seam_ops live_ops = {
 	.wait = live_wait,
 	.attempt = live_attempt,
 	.instructions = live_instructions,
+	.resumed = live_resumed,
 	.vcpu_end = live_vcpu_end,
 };
 

@@ -127,7 +127,9 @@ int tt_machine_create(struct tt_machine *m, const struct tt_machine_config *conf
 	pthread_mutex_init(&m->device_lock, &attr);
 	pthread_mutexattr_destroy(&attr);
 
-	ret = create_vm(m, err);
+	ret = tt_pause_create(m, err);
+	if (!ret)
+		ret = create_vm(m, err);
 	if (ret)
 		goto err_destroy;
 	m->vcpus = calloc(config->num_vcpus, sizeof(*m->vcpus));
@@ -174,6 +176,7 @@ void tt_machine_destroy(struct tt_machine *m)
 	tt_bus_destroy(m);
 	tt_timers_destroy(m);
 	tt_inputs_destroy(m);
+	tt_pause_destroy(m);
 	if (m->vm_fd >= 0)
 		close(m->vm_fd);
 	if (m->kvm_fd >= 0)
@@ -198,6 +201,7 @@ int tt_machine_run(struct tt_machine *m)
 	}
 	for (i = 0; i < started; i++)
 		pthread_join(m->vcpus[i].thread, NULL);
+	tt_pause_end(m);
 	return m->end == TT_END_ERROR ? m->error.code : ret;
 }
 
@@ -214,6 +218,7 @@ void tt_machine_request_stop(struct tt_machine *m)
 	unsigned int i;
 
 	m->stop_requested = 1;
+	tt_pause_wake(m);
 	for (i = 0; i < m->config.num_vcpus; i++)
 		tt_vcpu_kick(&m->vcpus[i]);
 }

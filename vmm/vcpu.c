@@ -258,6 +258,8 @@ static int run_once(struct tt_vcpu *vcpu)
 	const struct tt_seam_ops *ops = m->seam->ops;
 	int ret, run_errno;
 
+	if (__atomic_load_n(&m->attention, __ATOMIC_RELAXED))
+		tt_pause_point(vcpu);
 	if (vcpu->halted)
 		return ops->wait(m->seam, vcpu);
 	ret = ops->before_run(m->seam, vcpu);
@@ -312,6 +314,7 @@ static void *vcpu_main(void *arg)
 			tt_fail(&m->error, ret, "vCPU %u: %s", vcpu->index, strerror(-ret));
 		tt_machine_end(m, TT_END_ERROR, 0);
 	}
+	tt_pause_wake(m);
 	ops->vcpu_end(m->seam, vcpu);
 	__atomic_store_n(&vcpu->running, false, __ATOMIC_RELEASE);
 	pthread_sigmask(SIG_BLOCK, &kick, NULL);

@@ -8,7 +8,7 @@
  * the same.
  *
  * Threads: one thread per vCPU. Devices, timers and interrupt controllers are touched by vCPU threads only, under the
- * machine's device lock; other threads may call tt_input_post(), tt_vcpu_kick() and tt_machine_request_stop().
+ * machine's device lock; other threads may call tt_input_post(), tt_vcpu_kick(), and where it says so of tt_machine_*().
  *
  * Time: virtual TSC ticks (tsc_hz per second) since the start of the machine, everywhere in vmm/.
  */
@@ -70,6 +70,9 @@ struct tt_seam_ops {
 	int (*attempt)(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx);
 	/* Instructions that the vCPU has executed up to its current deterministic exit; 0 where nobody counts. */
 	uint64_t (*instructions)(struct tt_seam *self, struct tt_vcpu *vcpu);
+	/* The vCPU stood still for so many host ticks (tt_machine_pause()), which are not to be virtual time. Without the
+	 * device lock. May be NULL. */
+	void (*resumed)(struct tt_seam *self, struct tt_vcpu *vcpu, uint64_t ticks);
 	/* The machine has ended or the vCPU was asked to stop: last call for this vCPU, on its thread. */
 	void (*vcpu_end)(struct tt_seam *self, struct tt_vcpu *vcpu);
 };
@@ -126,6 +129,9 @@ int tt_bus_add_pio(struct tt_machine *m, uint16_t base, uint32_t size, tt_io_rea
 		   tt_io_write write, void *ctx);
 int tt_bus_add_mmio(struct tt_machine *m, uint64_t base, uint64_t size, tt_io_read read,
 		    tt_io_write write, void *ctx);
+/* Give up the claim that begins at base, if there is one. A device may do so while it serves an access. */
+void tt_bus_remove_pio(struct tt_machine *m, uint16_t base);
+void tt_bus_remove_mmio(struct tt_machine *m, uint64_t base);
 /* Dispatch one access. Used by vcpu.c and by unit tests. */
 void tt_bus_pio(struct tt_machine *m, uint16_t port, void *data, unsigned int len, bool write);
 void tt_bus_mmio(struct tt_machine *m, uint64_t addr, void *data, unsigned int len, bool write);
@@ -327,10 +333,20 @@ struct tt_machine {
 	void *inputs;			/* input.c's own */
 	void (*console_write)(void *ctx, const void *data, size_t len);
 	void *console_ctx;
+	void (*console0_write)(void *ctx, const void *data, size_t len); /* virtio-console; may be NULL */
+	void *console0_ctx;
+	/* One line for the user, in the manner of struct tt_error; may be NULL. Device lock held: must not block. */
+	void (*message)(void *ctx, const char *text);
+	void *message_ctx;
+	/* Sees every frame of a network device, on a vCPU thread, device lock held. NULL: nobody looks. */
+	void (*frame_tap)(void *ctx, unsigned int index, bool to_guest, const void *frame, size_t len);
+	void *frame_tap_ctx;
 	uint64_t entry_rip;		/* where vCPU 0 starts */
 	enum tt_end end;
 	int end_status;
 	volatile sig_atomic_t stop_requested;
+	int attention;			/* not 0: vCPU threads have business in pause.c */
+	void *pause;			/* pause.c's own */
 	struct tt_error error;
 };
 
@@ -348,6 +364,20 @@ int tt_machine_run(struct tt_machine *m);
 void tt_machine_end(struct tt_machine *m, enum tt_end end, int status);
 /* Any thread: ask all vCPUs to stop soon. The seam ends the machine, with TT_END_REQUEST, where it sees fit. */
 void tt_machine_request_stop(struct tt_machine *m);
+/*
+ * Any thread but a vCPU's: stop all vCPUs where they are, and let them go on. Virtual time stands still meanwhile, so the
+ * guest notices nothing. pause returns when they stand, at once if they do already; -ESHUTDOWN: the machine has ended.
+ */
+int tt_machine_pause(struct tt_machine *m);
+void tt_machine_resume(struct tt_machine *m);
+bool tt_machine_is_paused(struct tt_machine *m);
+/*
+ * Any thread but a vCPU's: have visit(ctx, vcpu) called on vCPU 0's thread with the device lock held as soon as it is out
+ * of the guest, and wait for that. visit must not touch what the guest sees. 0; -ESHUTDOWN: the machine has ended before;
+ * -ETIMEDOUT: the vCPU was busy with something else for timeout_ms.
+ */
+int tt_machine_visit(struct tt_machine *m, void (*visit)(void *ctx, struct tt_vcpu *vcpu), void *ctx,
+		     unsigned int timeout_ms);
 /* 64-bit digest of all device state, interrupt controllers included. */
 uint64_t tt_machine_device_digest(const struct tt_machine *m);
 

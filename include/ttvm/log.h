@@ -39,6 +39,7 @@ enum tt_event_kind {
 	 * carries its length.
 	 */
 	TT_EVENT_LAST_CRITICAL = 31,
+	TT_EVENT_MARK = 32,	/* somebody gave this moment a name: payload is struct tt_mark */
 	TT_EVENT_LAST = 62,
 };
 
@@ -49,6 +50,14 @@ enum tt_event_kind {
 struct tt_failure {
 	uint64_t attempt;	/* number of the attempt, from 0, since the start */
 	int64_t status;		/* -errno */
+};
+
+#define TT_MARK_NAME_MAX 63
+
+/* Payload of MARK, little-endian, followed by the name: 1..TT_MARK_NAME_MAX bytes, not terminated. It is at_exit. */
+struct tt_mark {
+	uint64_t instructions;	/* completed; 0: unknown */
+	uint64_t time;		/* virtual, ns since the start */
 };
 
 /*
