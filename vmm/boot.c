@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "boot.h"
+#include "firmware.h"
 
 #define PAGE		      4096ull
 #define MIB(bytes)	      ((unsigned long long)((bytes) >> 20))
@@ -283,6 +284,8 @@ int tt_boot_load(struct tt_machine *m, struct tt_error *err)
 	int fd = m->vcpus[0].fd;
 	int ret;
 
+	if (m->config.firmware.size)
+		return tt_firmware_load(m, err);
 	ret = tt_boot_load_memory(&m->config, &m->memory, &image, err);
 	if (ret)
 		return ret;
