@@ -51,12 +51,23 @@ int tt_kvm_open(struct tt_error *err)
 	return fd;
 }
 
+/* A signal during the RCU grace period of its creation makes KVM give up: that is not an error. */
+static int create_vm_fd(int kvm_fd, struct tt_error *err)
+{
+	int fd;
+
+	do {
+		fd = ioctl(kvm_fd, KVM_CREATE_VM, 0);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? tt_fail(err, -errno, "KVM_CREATE_VM: %s", strerror(errno)) : fd;
+}
+
 int tt_host_tsc_hz(int kvm_fd, uint64_t *hz, struct tt_error *err)
 {
-	int vm_fd = ioctl(kvm_fd, KVM_CREATE_VM, 0), vcpu_fd, khz = -1;
+	int vm_fd = create_vm_fd(kvm_fd, err), vcpu_fd, khz = -1;
 
 	if (vm_fd < 0)
-		return tt_fail(err, -errno, "KVM_CREATE_VM: %s", strerror(errno));
+		return vm_fd;
 	vcpu_fd = ioctl(vm_fd, KVM_CREATE_VCPU, 0);
 	if (vcpu_fd >= 0) {
 		khz = ioctl(vcpu_fd, KVM_GET_TSC_KHZ, 0);
@@ -94,9 +105,9 @@ static int create_vm(struct tt_machine *m, struct tt_error *err)
 	m->kvm_fd = tt_kvm_open(err);
 	if (m->kvm_fd < 0)
 		return m->kvm_fd;
-	m->vm_fd = ioctl(m->kvm_fd, KVM_CREATE_VM, 0);
+	m->vm_fd = create_vm_fd(m->kvm_fd, err);
 	if (m->vm_fd < 0)
-		return tt_fail(err, -errno, "KVM_CREATE_VM: %s", strerror(errno));
+		return m->vm_fd;
 	if (ioctl(m->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
 	    ioctl(m->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
 		return tt_fail(err, -errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
