@@ -246,17 +246,17 @@ void tt_device_add(struct tt_machine *m, struct tt_device *dev)
 
 uint64_t tt_machine_device_digest(const struct tt_machine *m)
 {
-	XXH3_state_t *xxh = XXH3_createState();
+	XXH64_state_t *xxh = XXH64_createState();
 	const struct tt_device *dev;
 	uint64_t digest;
 
 	if (!xxh)
 		abort();
-	XXH3_64bits_reset(xxh);
+	XXH64_reset(xxh, 0);
 	for (dev = m->devices; dev; dev = dev->next)
-		XXH3_64bits_update(xxh, dev->state, dev->state_size);
-	digest = XXH3_64bits_digest(xxh);
-	XXH3_freeState(xxh);
+		XXH64_update(xxh, dev->state, dev->state_size);
+	digest = XXH64_digest(xxh);
+	XXH64_freeState(xxh);
 	return digest;
 }
 

@@ -37,7 +37,7 @@ int tt_vcpu_register_digest(struct tt_vcpu *vcpu, uint64_t *digest)
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	struct kvm_fpu fpu;
-	XXH3_state_t *xxh;
+	XXH64_state_t *xxh;
 	size_t i;
 
 	for (i = 0; i < NUM_DIGEST_MSRS; i++)
@@ -50,16 +50,16 @@ int tt_vcpu_register_digest(struct tt_vcpu *vcpu, uint64_t *digest)
 	regs.rflags &= ~RFLAGS_RF;
 	memset(sregs.interrupt_bitmap, 0, sizeof(sregs.interrupt_bitmap));
 
-	xxh = XXH3_createState();
+	xxh = XXH64_createState();
 	if (!xxh)
 		return -ENOMEM;
-	XXH3_64bits_reset(xxh);
-	XXH3_64bits_update(xxh, &regs, sizeof(regs));
-	XXH3_64bits_update(xxh, &sregs, sizeof(sregs));
-	XXH3_64bits_update(xxh, &fpu, sizeof(fpu));
+	XXH64_reset(xxh, 0);
+	XXH64_update(xxh, &regs, sizeof(regs));
+	XXH64_update(xxh, &sregs, sizeof(sregs));
+	XXH64_update(xxh, &fpu, sizeof(fpu));
 	for (i = 0; i < NUM_DIGEST_MSRS; i++)
-		XXH3_64bits_update(xxh, &msrs.entries[i].data, sizeof(msrs.entries[i].data));
-	*digest = XXH3_64bits_digest(xxh);
-	XXH3_freeState(xxh);
+		XXH64_update(xxh, &msrs.entries[i].data, sizeof(msrs.entries[i].data));
+	*digest = XXH64_digest(xxh);
+	XXH64_freeState(xxh);
 	return 0;
 }

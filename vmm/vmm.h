@@ -98,7 +98,7 @@ int tt_memory_create(struct tt_memory *mem, uint64_t size, struct tt_error *err)
 void tt_memory_destroy(struct tt_memory *mem);
 /* Pointer to [gpa, gpa+len), or NULL when any byte of it is not RAM or the range wraps or crosses the hole. */
 void *tt_memory_at(const struct tt_memory *mem, uint64_t gpa, uint64_t len);
-/* 64-bit digest of all RAM (XXH3 over (page number, content) of pages that are not zero). Vcpus must be stopped. */
+/* 64-bit digest of all RAM (XXH64 over (page number, content) of pages that are not zero). Vcpus must be stopped. */
 uint64_t tt_memory_digest(const struct tt_memory *mem);
 
 /* ------------------------------------------------------------------ devices */
