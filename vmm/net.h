@@ -15,6 +15,9 @@
 
 #define TT_FRAME_MAX 1514
 
+/* A guest's first interface; whoever opens more of them counts the last byte up. Locally administered. */
+#define TT_NET_DEFAULT_MAC "\x52\x54\x00tt\x00"
+
 struct tt_machine;
 struct tt_net;
 
@@ -30,7 +33,7 @@ struct tt_net_ops {
 
 struct tt_net {
 	const struct tt_net_ops *ops;
-	uint8_t mac[6];
+	uint8_t mac[6]; /* the guest's */
 };
 
 /* Nobody at the other end: what a replay uses. */
