@@ -25,6 +25,8 @@ const char *event_kind_name(uint8_t kind)
 		return "end";
 	case TT_EVENT_FAILURE:
 		return "failure";
+	case TT_EVENT_MARK:
+		return "mark";
 	}
 	return "unknown";
 }
@@ -66,7 +68,7 @@ static bool is_timed(const struct tt_event *event)
 
 static bool is_known(const struct tt_event *event)
 {
-	return event->kind >= TT_EVENT_SYNC && event->kind <= TT_EVENT_FAILURE;
+	return (event->kind >= TT_EVENT_SYNC && event->kind <= TT_EVENT_FAILURE) || event->kind == TT_EVENT_MARK;
 }
 
 static bool get_failure(const struct tt_event *event, struct tt_failure *failure)
@@ -74,6 +76,23 @@ static bool get_failure(const struct tt_event *event, struct tt_failure *failure
 	if (event->payload_len != sizeof(*failure))
 		return false;
 	memcpy(failure, event->payload, sizeof(*failure));
+	return true;
+}
+
+/* The name goes to name, printable and terminated. */
+static bool get_mark(const struct tt_event *event, struct tt_mark *mark, char name[TT_MARK_NAME_MAX + 1])
+{
+	uint32_t i, len;
+
+	if (event->payload_len <= sizeof(*mark) || event->payload_len > sizeof(*mark) + TT_MARK_NAME_MAX)
+		return false;
+	memcpy(mark, event->payload, sizeof(*mark));
+	len = event->payload_len - sizeof(*mark);
+	memcpy(name, (const char *)event->payload + sizeof(*mark), len);
+	for (i = 0; i < len; i++)
+		if (name[i] <= ' ' || name[i] >= 0x7f || name[i] == '"')
+			name[i] = '?';
+	name[len] = '\0';
 	return true;
 }
 
@@ -124,6 +143,19 @@ static void add_failure(struct line *line, const struct tt_event *event)
 		    strerror((int)-failure.status));
 }
 
+static void add_mark(struct line *line, const struct tt_event *event)
+{
+	char name[TT_MARK_NAME_MAX + 1];
+	struct tt_mark mark;
+
+	if (!get_mark(event, &mark, name))
+		return;
+	if (mark.instructions && !event->pos.instructions)
+		add(line, " instr=%llu", (unsigned long long)mark.instructions);
+	add(line, " time=%llu.%09llu name=\"%s\"", (unsigned long long)mark.time / 1000000000,
+	    (unsigned long long)mark.time % 1000000000, name);
+}
+
 static void add_position(struct line *line, const struct tt_event *event)
 {
 	const struct tt_position *pos = &event->pos;
@@ -161,6 +193,8 @@ void event_line(uint64_t number, const struct tt_event *event, bool several_vcpu
 		add(&line, " input=%s", input_name(event->input_id));
 	if (event->kind == TT_EVENT_FAILURE)
 		add_failure(&line, event);
+	if (event->kind == TT_EVENT_MARK)
+		add_mark(&line, event);
 	if (event->kind == TT_EVENT_INPUT || !is_known(event))
 		add_payload(&line, event);
 	if (event->kind == TT_EVENT_DIGEST)
@@ -200,6 +234,19 @@ static void set_payload(json_t *root, const struct tt_event *event)
 	free(text);
 }
 
+static void set_mark(json_t *root, const struct tt_event *event)
+{
+	char name[TT_MARK_NAME_MAX + 1];
+	struct tt_mark mark;
+
+	if (!get_mark(event, &mark, name))
+		return;
+	json_object_set_new(root, "name", json_string(name));
+	json_object_set_new(root, "time_ns", json_integer(mark.time));
+	if (mark.instructions)
+		json_object_set_new(root, "instructions", json_integer(mark.instructions));
+}
+
 json_t *event_json(uint64_t number, const struct tt_event *event)
 {
 	struct tt_failure failure;
@@ -233,6 +280,8 @@ json_t *event_json(uint64_t number, const struct tt_event *event)
 		json_object_set_new(root, "attempt", json_integer(failure.attempt));
 		json_object_set_new(root, "status", json_integer(failure.status));
 	}
+	if (event->kind == TT_EVENT_MARK)
+		set_mark(root, event);
 	if (event->kind == TT_EVENT_INPUT || !is_known(event))
 		set_payload(root, event);
 	if (event->kind == TT_EVENT_DIGEST)

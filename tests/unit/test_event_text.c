@@ -83,6 +83,28 @@ static void test_end(void **state)
 	assert_string_equal(end_name(e.end.how), "unknown");
 }
 
+static void test_mark(void **state)
+{
+	struct {
+		struct tt_mark mark;
+		char name[TT_MARK_NAME_MAX + 1];
+	} payload = { { 5000, 1000000007 }, "be\x1b[fore" };
+	struct tt_event e = { .kind = TT_EVENT_MARK, .at_exit = true, .pos.exits = 7, .payload = &payload,
+			      .payload_len = sizeof(payload.mark) + 8 };
+	json_t *root;
+
+	(void)state;
+	expect_line(4, &e, "4 mark at-exit exits=7 check=0000 instr=5000 time=1.000000007 name=\"be?[fore\"");
+	root = event_json(4, &e);
+	assert_string_equal(json_string_value(json_object_get(root, "name")), "be?[fore");
+	assert_int_equal(json_integer_value(json_object_get(root, "instructions")), 5000);
+	json_decref(root);
+	e.payload_len = sizeof(payload.mark); /* no name, or too long: not shown, no harm */
+	expect_line(4, &e, "4 mark at-exit exits=7 check=0000");
+	e.payload_len = sizeof(payload);
+	expect_line(4, &e, "4 mark at-exit exits=7 check=0000");
+}
+
 static void test_json_has_all_of_the_payload(void **state)
 {
 	static uint8_t payload[TT_EVENT_MAX_PAYLOAD];
@@ -123,6 +145,7 @@ int main(void)
 		cmocka_unit_test(test_input_without_control_characters),
 		cmocka_unit_test(test_longest_line_fits),
 		cmocka_unit_test(test_end),
+		cmocka_unit_test(test_mark),
 		cmocka_unit_test(test_json_has_all_of_the_payload),
 		cmocka_unit_test(test_json_of_no_vector_is_null),
 	};
