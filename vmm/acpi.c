@@ -9,7 +9,7 @@
 
 #include "acpi.h"
 #include "aml.h"
-#include "vmm.h"
+#include "pci.h"
 
 #define ALIGNMENT 64
 #define OEM_ID	  "TTVM  "
@@ -226,6 +226,23 @@ static struct generic_address io_address(uint16_t port, uint8_t bits, uint8_t ac
 	return (struct generic_address){ 1, bits, 0, access_size, port };
 }
 
+static void emit_pci_routing(struct tt_aml *aml)
+{
+	unsigned int device;
+
+	tt_aml_name(aml, "_PRT");
+	tt_aml_package(aml, TT_PCI_NUM_DEVICES - 1);
+	for (device = 1; device < TT_PCI_NUM_DEVICES; device++) {
+		tt_aml_package(aml, 4);
+		tt_aml_integer(aml, device << 16 | 0xffff); /* all functions */
+		tt_aml_integer(aml, 0);			    /* INTA */
+		tt_aml_integer(aml, 0);			    /* a fixed GSI */
+		tt_aml_integer(aml, TT_PCI_GSI(device));
+		tt_aml_end(aml);
+	}
+	tt_aml_end(aml);
+}
+
 /*
  * Name (\_S5, Package () { 5, 5, 0, 0 })
  * Scope (\_SB) {
@@ -235,6 +252,9 @@ static struct generic_address io_address(uint16_t port, uint8_t bits, uint8_t ac
  *         Name (_CRS, ResourceTemplate () {
  *             WordBusNumber (0 .. 0), IO (0xcf8, 8), WordIO (0 .. 0xcf7), WordIO (0xd00 .. 0xffff),
  *             DWordMemory (0xc0000000 .. 0xfebfffff)
+ *         })
+ *         Name (_PRT, Package () {	// INTA of devices 1 to 31
+ *             Package () { 0x0001ffff, 0, 0, 10 }, ...
  *         })
  *     }
  *     Device (COM1) {
@@ -277,6 +297,7 @@ static void emit_dsdt(struct tt_aml *aml)
 	tt_aml_io_window(aml, 0x0d00, 0xffff);
 	tt_aml_memory_window(aml, TT_RAM_BELOW_4G, TT_IOAPIC_BASE - 1);
 	tt_aml_end(aml);
+	emit_pci_routing(aml);
 	tt_aml_end(aml);
 
 	tt_aml_device(aml, "COM1");
@@ -317,7 +338,7 @@ static void emit_dsdt(struct tt_aml *aml)
 static struct header *write_dsdt(struct area *area)
 {
 	struct header *h;
-	uint8_t code[1024];
+	uint8_t code[2048];
 	struct tt_aml aml = { .data = code, .size = sizeof(code) };
 
 	emit_dsdt(&aml);

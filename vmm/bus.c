@@ -2,10 +2,10 @@
 /*
  * bus.c - who answers at an address: port I/O and memory-mapped I/O.
  *
- * Claims are few and made before the guest runs: a sorted array with a binary search, and the last
- * hit tried first because guests talk to one device for a while. A device is only called for
- * accesses of 1, 2, 4 or 8 bytes that lie inside its claim; everything else is split into bytes
- * here, so that no device has to think about straddling accesses.
+ * Claims are few and seldom change: a sorted array with a binary search, and the last hit tried
+ * first because guests talk to one device for a while. A device is only called for accesses of 1, 2,
+ * 4 or 8 bytes that lie inside its claim; everything else is split into bytes here, so that no
+ * device has to think about straddling accesses.
  */
 #include <stdlib.h>
 
@@ -94,6 +94,35 @@ int tt_bus_add_mmio(struct tt_machine *m, uint64_t base, uint64_t size, tt_io_re
 	return bus ? space_add(&bus->mmio, &claim) : -ENOMEM;
 }
 
+static void space_remove(struct space *space, uint64_t base)
+{
+	size_t at;
+
+	for (at = 0; at < space->nr && space->claims[at].base != base; at++)
+		;
+	if (at == space->nr)
+		return;
+	space->nr--;
+	memmove(&space->claims[at], &space->claims[at + 1], (space->nr - at) * sizeof(*space->claims));
+	space->last = 0;
+}
+
+void tt_bus_remove_pio(struct tt_machine *m, uint16_t base)
+{
+	struct bus *bus = m->bus;
+
+	if (bus)
+		space_remove(&bus->pio, base);
+}
+
+void tt_bus_remove_mmio(struct tt_machine *m, uint64_t base)
+{
+	struct bus *bus = m->bus;
+
+	if (bus)
+		space_remove(&bus->mmio, base);
+}
+
 static const struct claim *space_find(struct space *space, uint64_t addr)
 {
 	size_t low = 0, high = space->nr;
@@ -116,6 +145,7 @@ static const struct claim *space_find(struct space *space, uint64_t addr)
 	return NULL;
 }
 
+/* The device may change the claims meanwhile: nobody uses claim afterwards. */
 static void claim_access(const struct claim *claim, uint64_t addr, void *data, unsigned int len,
 			 bool write)
 {

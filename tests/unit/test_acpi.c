@@ -208,6 +208,8 @@ static void test_iasl_reads_the_dsdt(void **state)
 		"EisaId (\"PNP0A03\")",
 		"WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,",
 		"0xFEBFFFFF",
+		"Name (_PRT, Package (0x1F)",
+		"0x001FFFFF",
 		"Device (COM1)",
 		"EisaId (\"PNP0501\")",
 		"0x03F8",

@@ -137,6 +137,46 @@ static void test_straddling_access_is_split(void **state)
 	fake_machine_destroy(&f);
 }
 
+static void remove_itself(void *ctx, uint64_t addr, const void *data, unsigned int len)
+{
+	(void)data;
+	(void)len;
+	tt_bus_remove_pio(&((struct fake_machine *)ctx)->m, addr);
+}
+
+static void test_claims_are_given_up(void **state)
+{
+	struct fake_machine f;
+	struct probe p = { .value = 0x11 }, q = { .value = 0x22 };
+
+	(void)state;
+	fake_machine_create_bare(&f, 1);
+	tt_bus_remove_pio(&f.m, 0x100); /* nothing there */
+	assert_int_equal(add(&f, 0x100, 4, &p), 0);
+	assert_int_equal(add(&f, 0x104, 4, &q), 0);
+	assert_int_equal(fake_inb(&f, 0x100), 0x11);
+	tt_bus_remove_pio(&f.m, 0x101); /* not a beginning */
+	assert_int_equal(fake_inb(&f, 0x100), 0x11);
+	tt_bus_remove_pio(&f.m, 0x100);
+	assert_int_equal(fake_inb(&f, 0x100), 0xff);
+	assert_int_equal(fake_inb(&f, 0x104), 0x22);
+	assert_int_equal(add(&f, 0x100, 4, &q), 0);
+	assert_int_equal(fake_inb(&f, 0x100), 0x22);
+	tt_bus_remove_pio(&f.m, 0x100);
+	tt_bus_remove_pio(&f.m, 0x104);
+	assert_int_equal(fake_inl(&f, 0x104), 0xffffffff);
+
+	assert_int_equal(tt_bus_add_mmio(&f.m, 0xd0000000, 4096, probe_read, probe_write, &p), 0);
+	tt_bus_remove_mmio(&f.m, 0xd0000000);
+	assert_int_equal(fake_readl(&f, 0xd0000000), 0xffffffff);
+
+	assert_int_equal(tt_bus_add_pio(&f.m, 0x200, 1, NULL, remove_itself, &f), 0);
+	assert_int_equal(tt_bus_add_pio(&f.m, 0x201, 1, NULL, remove_itself, &f), 0);
+	fake_outw(&f, 0x200, 0);
+	assert_int_equal(add(&f, 0x200, 2, &p), 0);
+	fake_machine_destroy(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -144,6 +184,7 @@ int main(void)
 		cmocka_unit_test(test_overlapping_claims_are_refused),
 		cmocka_unit_test(test_each_claim_is_found),
 		cmocka_unit_test(test_straddling_access_is_split),
+		cmocka_unit_test(test_claims_are_given_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

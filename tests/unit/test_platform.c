@@ -173,7 +173,7 @@ static void test_host_bridge(void **state)
 static void test_absent_functions(void **state)
 {
 	static const uint32_t addresses[] = {
-		0x80000800, 0x80000100, 0x80010000, 0x80ff0000, 0x00000000,
+		0x8000f800, 0x80000100, 0x80010000, 0x80ff0000, 0x00000000,
 	};
 	struct fake_machine f;
 	unsigned int i;
@@ -210,8 +210,13 @@ static void test_adding_a_function(void **state)
 	struct fake_machine f;
 	/* A BAR of 4 KiB. */
 	struct card card = { .config = { 0xf4, 0x1a }, .writable = { [0x11] = 0xf0, 0xff, 0xff } };
-	struct tt_pci_function function = { TT_PCI_DEVFN(3, 0), card.config, card.writable,
-					    card_written,	&card,	     NULL };
+	struct tt_pci_function function = {
+		.devfn = TT_PCI_DEVFN(3, 0),
+		.config = card.config,
+		.writable = card.writable,
+		.written = card_written,
+		.ctx = &card,
+	};
 	struct tt_pci_function again = function;
 
 	(void)state;
