@@ -24,6 +24,7 @@
 #include "devices.h"
 #include "firmware.h"
 #include "fw_cfg.h"
+#include "virtio.h"
 
 #define FOUR_GIB (1ull << 32)
 #define ROM_SLOT 2 /* of KVM's memory; RAM has 0 and 1 */
@@ -195,6 +196,21 @@ static int add_acpi_root(struct tt_machine *m, struct tt_fw_cfg *fw_cfg)
 	return ret ? ret : tt_fw_cfg_add_file(fw_cfg, "etc/table-loader", &script, sizeof(script));
 }
 
+/* Disks in the order of the configuration, as Open Firmware names them; nothing else boots. */
+static int add_boot_order(struct tt_machine *m, struct tt_fw_cfg *fw_cfg)
+{
+	char order[TT_MAX_DISKS * 32];
+	unsigned int i;
+	int len = 0;
+
+	if (!m->config.num_disks)
+		return 0;
+	for (i = 0; i < m->config.num_disks; i++)
+		len += snprintf(order + len, sizeof(order) - len, "%s/pci@i0cf8/scsi@%x/disk@0,0",
+				i ? "\n" : "", TT_VIRTIO_SLOT_BLK + i);
+	return tt_fw_cfg_add_file(fw_cfg, "bootorder", order, len + 1);
+}
+
 static int add_items(struct tt_machine *m, struct tt_fw_cfg *fw_cfg)
 {
 	const uint16_t cpus = htole16(m->config.num_vcpus), serial = htole16(COM1);
@@ -206,6 +222,8 @@ static int add_items(struct tt_machine *m, struct tt_fw_cfg *fw_cfg)
 		ret = add_memory_map(m, fw_cfg);
 	if (!ret)
 		ret = add_acpi_root(m, fw_cfg);
+	if (!ret)
+		ret = add_boot_order(m, fw_cfg);
 	if (!ret)
 		ret = tt_fw_cfg_add_file(fw_cfg, "etc/sercon-port", &serial, sizeof(serial));
 	return ret;
