@@ -17,6 +17,11 @@ def ratio($a; $b): if $a == null or $b == null or $b <= 0 then null else $a / $b
   def paired($work; $a; $b): [range(1; 100) as $n
 	| ratio((of($work; $a) | map(select(.n == $n)) | .[0].seconds); (of($work; $b) | map(select(.n == $n)) | .[0].seconds))
 	| select(. != null)] | median;
+  def host($work; $mode): of($work; $mode) | map(.host | select(. != null) | .host_user + .host_kernel) | median;
+  def guest($work): of($work; "record") | map(.counts.instructions) | median;
+  def host_percent($work; $mode): ratio(100 * host($work; $mode); guest($work));
+  def host_percent_beyond_boot($work; $mode): if $work == "boot" or host("boot"; $mode) == null then null
+	else ratio(100 * (host($work; $mode) - host("boot"; $mode)); guest($work) - guest("boot")) end;
   {
 	machine: { cpu: $cpu, lab_kernel: $kernel },
 	works: ($works | map(. as $w | {
@@ -41,6 +46,10 @@ def ratio($a; $b): if $a == null or $b == null or $b <= 0 then null else $a / $b
 				raw_bytes_per_second: ratio(logged($w; "raw_bytes"); seconds($w; "record")),
 				event_bytes_per_second: ratio(logged($w; "event_bytes"); seconds($w; "record"))
 			},
+			host_percent: (["plain", "record", "replay"] | map({ key: ., value: host_percent($w; .) })
+				| from_entries),
+			host_percent_beyond_boot: (["plain", "record", "replay"]
+				| map({ key: ., value: host_percent_beyond_boot($w; .) }) | from_entries),
 			counts: (of($w; "record") | .[0].counts),
 			replay_counts: (of($w; "replay") | .[0].counts),
 			qemu: (if of($w; "qemu-plain") == [] then null else {

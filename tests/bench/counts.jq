@@ -7,6 +7,8 @@ def names: {
 	"0x10": "cr-read", "0x40": "exceptions", "0x41": "#DB", "0x4e": "#PF", "0x60": "host interrupt", "0x61": "NMI",
 	"0x64": "interrupt window", "0x6e": "RDTSC", "0x72": "CPUID", "0x78": "HLT", "0x79": "INVLPG", "0x7b": "port I/O",
 	"0x7c": "MSR", "0x87": "RDTSCP", "0xf0": "memory", "0xff": "other" };
+def tenths: if . == null then "-" else . * 10 | round / 10 end;
+def three: "plain \(.plain | tenths), record \(.record | tenths), replay \(.replay | tenths)";
 def per_second($s): if $s > 0 then . / $s | round else . end;
 
 "exits per second of the recorded run, by reason:",
@@ -14,6 +16,9 @@ def per_second($s): if $s > 0 then . / $s | round else . end;
 	| sort_by(-.value)[] | select(.value / $s >= 1) | "\(names[.key] // .key) \(.value | per_second($s))"] | join(", "))
 	+ "; events \(.value.counts.events | per_second($s)), instructions per exit \(
 		if .value.counts.vm_exits > 0 then .value.counts.instructions / .value.counts.vm_exits | round else 0 end)"),
+"the host's work, instructions in percent of the guest's:",
+(.works | to_entries[] | "  \(.key): \(.value.host_percent | three)" + (if .value.host_percent_beyond_boot.plain == null then ""
+	else "; beyond boot: \(.value.host_percent_beyond_boot | three)" end)),
 (if (.landing | length) > 1 then
 	"landing (irq, by the alarm's margin in branches):",
 	(.landing[] | "  margin \(.margin): \(.seconds * 100 | round / 100) s, \(.landings) landings, \(

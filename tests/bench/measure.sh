@@ -11,8 +11,8 @@ repeat=$1 works=$2
 # stats WORK MODE N LOG: what --stats wrote, with labels and what `ttvm info` says of the log.
 stats()
 {
-	jq --arg work "$1" --arg mode "$2" --argjson n "$3" \
-		'. + {work: $work, mode: $mode, n: $n}' stats.json >"$OUT/run-$1-$2-$3.json"
+	jq --arg work "$1" --arg mode "$2" --argjson n "$3" --slurpfile host host.json \
+		'. + {work: $work, mode: $mode, n: $n, host: $host[0]}' stats.json >"$OUT/run-$1-$2-$3.json"
 	echo "$1 $2 $3 $(jq .seconds stats.json)"
 	echo "$1 $2 $3 $(jq .seconds stats.json) s" >&2
 }
@@ -31,13 +31,13 @@ measure()
 	compute) scale=4 ;;
 	irq) scale=2 ;;
 	esac
-	run=(timeout 900 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=$work scale=$scale" --mem 256M
+	run=(./count-instructions host.json timeout 900 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=$work scale=$scale" --mem 256M
 		--stats stats.json)
 	"${run[@]}" --console plain.out </dev/null 2>err || die "$work cannot be run"
 	stats "$work" plain "$n"
 	"${run[@]}" --console record.out --record=rec.log </dev/null 2>err || die "$work cannot be recorded"
 	stats "$work" record "$n"
-	timeout 900 ttvm replay rec.log --stats stats.json >replay.out 2>err </dev/null || die "$work cannot be replayed"
+	./count-instructions host.json timeout 900 ttvm replay rec.log --stats stats.json >replay.out 2>err </dev/null || die "$work cannot be replayed"
 	cmp record.out replay.out || die "$work: the replay's console differs"
 	stats "$work" replay "$n"
 }
