@@ -7,8 +7,8 @@
 #
 # Recordings differ in what may matter: the kernel as ELF or bzImage, the stock or the fast command line, a busy machine
 # or an idle one, the guest's memory. FIRST is the number of the first one. Each replay uses another margin, and must
-# print the recorded console byte for byte and end with the recorded digest of registers, memory and devices. One verify
-# follows. $OUT/table gets a line per recording.
+# print the recorded console byte for byte and end with the recorded digest of registers, memory and devices. The first
+# recording is verified, too. $OUT/table gets a line per recording.
 
 . ./lib.sh
 recordings=$1 replays=$2 first=${3:-0}
@@ -19,7 +19,7 @@ variant()
 {
 	kernel=vmlinux line=$FAST_LINE load='' mem=256M
 	[ $(($1 / 2 % 2)) = 0 ] || line=$STOCK_LINE
-	[ $(($1 % 2)) = 0 ] || load=yes
+	[ $(($1 % 5)) != 1 ] || load=yes
 	[ $(($1 / 4 % 2)) = 0 ] || kernel=vmlinuz
 	[ $(($1 % 3)) = 0 ] || mem=512M
 }
@@ -83,7 +83,8 @@ for ((i = first; i < first + recordings; i++)); do
 				good=$((good + 1))
 			fi
 		done
-		EXPECT_TIMEOUT=400 expect "verify/$name" 0 '^ttvm: verified instr=' ttvm verify rec.log
+		[ $i != "$first" ] ||
+			EXPECT_TIMEOUT=400 expect "verify/$name" 0 '^ttvm: verified instr=' ttvm verify rec.log
 	else
 		keep "$name"
 	fi
