@@ -78,14 +78,19 @@ static void copy_in(struct queue *queue, unsigned int at, const void *data, size
 	memcpy(queue->bytes, (const uint8_t *)data + part, len - part);
 }
 
+static void drop(struct queue *queue, size_t len)
+{
+	queue->head = (queue->head + len) % QUEUE_SIZE;
+	atomic_fetch_sub(&queue->used, len);
+}
+
 static void copy_out(struct queue *queue, void *data, size_t len)
 {
 	size_t part = len < QUEUE_SIZE - queue->head ? len : QUEUE_SIZE - queue->head;
 
 	memcpy(data, &queue->bytes[queue->head], part);
 	memcpy((uint8_t *)data + part, queue->bytes, len - part);
-	queue->head = (queue->head + len) % QUEUE_SIZE;
-	atomic_fetch_sub(&queue->used, len);
+	drop(queue, len);
 }
 
 int tt_input_post(struct tt_machine *m, enum tt_input_id id, const void *data, size_t len)
@@ -118,14 +123,15 @@ int tt_input_post(struct tt_machine *m, enum tt_input_id id, const void *data, s
 /* The first frame that fits, whole; frames that do not are lost, as on a wire. Queue locked. */
 static size_t take_frame(struct queue *queue, void *data, size_t max)
 {
-	uint8_t lost[TT_INPUT_MAX];
 	frame_length length;
 
 	while (atomic_load(&queue->used)) {
 		copy_out(queue, &length, sizeof(length));
-		copy_out(queue, length <= max ? data : lost, length);
-		if (length <= max)
+		if (length <= max) {
+			copy_out(queue, data, length);
 			return length;
+		}
+		drop(queue, length);
 	}
 	return 0;
 }
