@@ -14,7 +14,7 @@ KERNELS ?= 6.1 6.12
 # make V=1 shows the commands
 Q := $(if $(V),,@)
 CC := gcc
-PKGS := libzstd liburing libxxhash jansson libelf slirp
+PKGS := libzstd liburing libxxhash jansson libelf slirp ext2fs com_err zlib
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DTTVM_VERSION='"$(VERSION)"' -Wall -Wextra -Werror \
 	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -iquote vmm -iquote replay $(CFLAGS)
