@@ -27,7 +27,12 @@ lab-tests: $(LAB_PROGRAMS) $(LAB_PRELOADS)
 guests:
 	@+$(MAKE) --no-print-directory -C tests/guests OUT=$(abspath $(BUILD)/tests/guests)
 
-$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
+# The subcommands, for tests of their parts.
+$(BUILD)/libtools.a: $(filter-out $(BUILD)/tools/main.o,$(TOOLS_OBJS))
+	@rm -f $@
+	@$(AR) rcs $@ $^
+
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libtools.a $(BUILD)/libreplay.a $(BUILD)/libvmm.a
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)

@@ -1,58 +1,43 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * console.c - the guest's serial output on its way to stdout or a file.
+ * console.c - the guest's serial output on its way out.
  *
  * A vCPU hands over one byte per exit and must not wait for a terminal: bytes go into a buffer, and a thread writes them
- * out in batches a few milliseconds apart.
+ * out in batches a few milliseconds apart. What nobody reads at a pty or a socket is kept up to a bound.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "ttvm.h"
 
 #define BATCH_NS 5000000 /* 5 ms */
 #define INITIAL_CAPACITY 65536
 
-static int write_all(int fd, const uint8_t *data, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, data, len);
-
-		if (n < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
-		}
-		data += n;
-		len -= n;
-	}
-	return 0;
-}
-
-static void *console_main(void *arg)
+static void *writer_main(void *arg)
 {
 	struct console *c = arg;
 	const struct timespec batch = { .tv_nsec = BATCH_NS };
 	uint8_t *data = NULL;
 	size_t capacity = 0;
+	int ret;
 
 	pthread_mutex_lock(&c->lock);
 	for (;;) {
 		uint8_t *swap_data = data;
 		size_t swap_capacity = capacity, len;
+		int fd;
 
-		while (!c->used && !c->quit)
+		while ((!c->used || c->fd < 0) && !c->quit)
 			pthread_cond_wait(&c->wake, &c->lock);
-		if (!c->used)
+		if (!c->used || c->fd < 0)
 			break;
 		if (!c->quit) {
 			pthread_mutex_unlock(&c->lock);
 			nanosleep(&batch, NULL);
 			pthread_mutex_lock(&c->lock);
+			if (c->fd < 0)
+				continue;
 		}
 		/* Swap buffers, so that the vCPU can go on while this one is written. */
 		data = c->buffer;
@@ -61,10 +46,16 @@ static void *console_main(void *arg)
 		c->buffer = swap_data;
 		c->capacity = swap_capacity;
 		c->used = 0;
+		fd = c->fd;
+		c->writing = true;
+		ret = c->error;
 		pthread_mutex_unlock(&c->lock);
-		if (!c->error)
-			c->error = write_all(c->fd, data, len);
+		if (!ret)
+			ret = console_line_write(c, fd, data, len);
 		pthread_mutex_lock(&c->lock);
+		c->error = ret;
+		c->writing = false;
+		pthread_cond_broadcast(&c->wake);
 	}
 	pthread_mutex_unlock(&c->lock);
 	free(data);
@@ -79,28 +70,50 @@ int console_open(struct console *c, const char *where, struct tt_error *err)
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->wake, NULL);
 	c->fd = -1;
-	if (!strcmp(where, "none"))
-		return 0;
-	if (!strcmp(where, "stdio")) {
-		c->fd = STDOUT_FILENO;
-	} else {
-		c->fd = open(where, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-		if (c->fd < 0)
-			return tt_fail(err, -errno, "%s: %s", where, strerror(errno));
-		c->close_fd = true;
-	}
-	ret = pthread_create(&c->thread, NULL, console_main, c);
-	if (ret)
+	ret = console_line_open(c, where, err);
+	if (ret || c->kind == CONSOLE_NONE)
+		return ret;
+	ret = pthread_create(&c->writer, NULL, writer_main, c);
+	if (ret) {
+		console_line_close(c);
 		return tt_fail(err, -ret, "cannot start a thread: %s", strerror(ret));
+	}
 	c->started = true;
 	return 0;
+}
+
+/* Room for len more bytes, at the cost of the oldest where they may pile up. False: there is none. */
+static bool make_room(struct console *c, size_t len)
+{
+	bool bounded = c->kind == CONSOLE_PTY || c->kind == CONSOLE_SOCKET;
+	size_t capacity = c->capacity ? c->capacity : INITIAL_CAPACITY, drop;
+	uint8_t *grown;
+
+	if (bounded && c->used + len > CONSOLE_KEPT) {
+		/* A quarter at a time: moving the rest costs. */
+		drop = len > CONSOLE_KEPT / 4 ? c->used : CONSOLE_KEPT / 4;
+		memmove(c->buffer, c->buffer + drop, c->used - drop);
+		c->used -= drop;
+		c->lost += drop;
+	}
+	while (capacity < c->used + len)
+		capacity *= 2;
+	if (capacity == c->capacity)
+		return true;
+	grown = realloc(c->buffer, capacity);
+	if (!grown) {
+		c->error = -ENOMEM;
+		return false;
+	}
+	c->buffer = grown;
+	c->capacity = capacity;
+	return true;
 }
 
 void console_write(void *ctx, const void *data, size_t len)
 {
 	struct console *c = ctx;
 	const uint8_t *bytes = data;
-	bool was_empty;
 
 	pthread_mutex_lock(&c->lock);
 	while (len && c->written < c->skip) {
@@ -109,45 +122,32 @@ void console_write(void *ctx, const void *data, size_t len)
 		len--;
 	}
 	c->written += len;
-	if (!len || c->fd < 0)
-		goto out;
-	if (c->used + len > c->capacity) {
-		size_t capacity = c->capacity ? c->capacity * 2 : INITIAL_CAPACITY;
-		uint8_t *grown;
-
-		while (capacity < c->used + len)
-			capacity *= 2;
-		grown = realloc(c->buffer, capacity);
-		if (!grown) {
-			c->error = -ENOMEM;
-			goto out;
-		}
-		c->buffer = grown;
-		c->capacity = capacity;
+	if (len && c->started && make_room(c, len)) {
+		if (!c->used)
+			pthread_cond_broadcast(&c->wake);
+		memcpy(c->buffer + c->used, bytes, len);
+		c->used += len;
 	}
-	was_empty = !c->used;
-	memcpy(c->buffer + c->used, bytes, len);
-	c->used += len;
-	if (was_empty)
-		pthread_cond_signal(&c->wake);
-out:
 	pthread_mutex_unlock(&c->lock);
 }
 
 int console_close(struct console *c)
 {
+	int ret;
+
 	if (c->started) {
 		pthread_mutex_lock(&c->lock);
 		c->quit = true;
-		pthread_cond_signal(&c->wake);
+		pthread_cond_broadcast(&c->wake);
 		pthread_mutex_unlock(&c->lock);
-		pthread_join(c->thread, NULL);
+		pthread_join(c->writer, NULL);
 	}
 	c->started = false;
+	ret = console_line_close(c);
+	if (!c->error)
+		c->error = ret;
 	free(c->buffer);
 	c->buffer = NULL;
-	if (c->close_fd && close(c->fd) < 0 && !c->error)
-		c->error = -errno;
-	c->fd = -1;
+	c->used = c->capacity = 0;
 	return c->error;
 }

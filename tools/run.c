@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "config.h"
+#include "control.h"
 #include "ttvm.h"
 
 #define MIN_MEMORY (16ull << 20)
@@ -25,6 +26,7 @@ struct run_options {
 	const char *initrd;
 	const char *command_line;
 	const char *console;
+	const char *control;	/* path of a socket, or NULL */
 	const char *record;	/* NULL: do not record */
 	const char *cpu_model;
 	const char *stats;
@@ -40,6 +42,7 @@ enum {
 	OPT_INITRD = 256,
 	OPT_APPEND,
 	OPT_CONSOLE,
+	OPT_CONTROL,
 	OPT_CPU_MODEL,
 	OPT_STATS,
 	OPT_TIMEOUT,
@@ -55,6 +58,7 @@ static const struct option long_options[] = {
 	{ "mem", required_argument, NULL, 'm' },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "console", required_argument, NULL, OPT_CONSOLE },
+	{ "control", required_argument, NULL, OPT_CONTROL },
 	{ "cpu-model", required_argument, NULL, OPT_CPU_MODEL },
 	{ "digest-every", required_argument, NULL, OPT_DIGEST_EVERY },
 	{ "on-log-error", required_argument, NULL, OPT_ON_LOG_ERROR },
@@ -73,7 +77,8 @@ static const char help[] =
 	"      --append TEXT       kernel command line (default: console=ttyS0)\n"
 	"  -m, --mem SIZE          guest memory, e.g. 512M, 2G (default: " CONFIG_TEXT(CONFIG_TTVM_MEMORY_MB) "M)\n"
 	"      --timeout SECONDS   stop the guest after that time; a recording ends cleanly\n"
-	"      --console WHERE     stdio (default), none, or a file for the serial console's output\n"
+	"      --console WHERE     stdio (default), none, pty, socket:PATH, or a file for the serial console's output\n"
+	"      --control SOCKET    listen there for `ttvm ctl`\n"
 	"      --cpu-model NAME    CPU features that the guest sees (default: " CONFIG_TTVM_CPU_MODEL ")\n"
 	"      --guest-status      exit with the status that the guest wrote to its debug-exit port\n"
 	"      --digest-every SEC  log a digest of all state this often, for ttvm verify\n"
@@ -118,6 +123,9 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 			break;
 		case OPT_CONSOLE:
 			o->console = optarg;
+			break;
+		case OPT_CONTROL:
+			o->control = optarg;
 			break;
 		case OPT_CPU_MODEL:
 			o->cpu_model = optarg;
@@ -216,9 +224,14 @@ static int exit_status(const struct run_options *o, const struct tt_machine *m)
 	return EXIT_OK;
 }
 
-static void say_why_stopped(const struct run_options *o, const struct watch *watch)
+static void say_why_stopped(const struct run_options *o, const struct watch *watch,
+			    const struct console *console, const struct control *control)
 {
-	if (watch->timed_out)
+	if (console->asked_to_stop)
+		say("stopped by Ctrl-A x");
+	else if (control_asked_to_stop(control))
+		say("stopped by `ttvm ctl`");
+	else if (watch->timed_out)
 		say("stopped after %g s (--timeout)", o->timeout);
 	else if (watch->caught)
 		say("stopped by signal %d (%s)", watch->caught, strsignal(watch->caught));
@@ -228,22 +241,27 @@ static void say_why_stopped(const struct run_options *o, const struct watch *wat
 static int run_machine(const struct run_options *o, struct tt_machine *m,
 		       struct tt_recorder *recorder, struct console *console)
 {
-	struct watch watch = { .machine = m,
-			       .timeout = o->timeout,
-			       .read_input = !strcmp(o->console, "stdio") };
+	struct watch watch = { .machine = m, .timeout = o->timeout };
+	const struct control_options steering = { .path = o->control, .machine = m, .recorder = recorder };
+	struct control *control = NULL;
 	struct tt_recorder_result result;
 	struct tt_error err = { 0 };
 	double start = seconds_now(), seconds;
 	int status, ret;
 
-	if (watch_start(&watch, &err))
+	if (control_start(&steering, &control, &err) || console_start_input(console, m, control, &err) ||
+	    watch_start(&watch, &err)) {
+		console_close(console);
+		control_stop(control);
 		return say_error(&err);
+	}
 	ret = tt_machine_run(m);
 	watch_stop(&watch);
 	seconds = seconds_now() - start;
 	if (console_close(console))
 		say("the console's output could not be written: %s", strerror(-console->error));
-	say_why_stopped(o, &watch);
+	say_why_stopped(o, &watch, console, control);
+	control_stop(control);
 	status = ret ? say_error(&m->error) : exit_status(o, m);
 	if (!recorder) {
 		if (o->stats && write_stats(o->stats, "run", seconds, NULL, NULL, &err))

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "console.h"
 #include "replay.h"
 #include "vmm.h"
 
@@ -27,6 +28,7 @@ int cmd_run(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_info(int argc, char **argv);
+int cmd_ctl(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* ---- message.c: what is said to the user, and how words become numbers ---- */
@@ -48,38 +50,18 @@ double seconds_now(void);
 int map_file(const char *path, struct tt_blob *blob, struct tt_error *err);
 void unmap_file(struct tt_blob *blob);
 
-/* ---- console.c: the guest's serial console on this side ---- */
+/* ---- socket.c: unix sockets by path; a descriptor or -errno ---- */
 
-struct console {
-	pthread_t thread;
-	pthread_mutex_t lock;
-	pthread_cond_t wake;
-	uint8_t *buffer;
-	size_t used;
-	size_t capacity;
-	uint64_t skip;		/* bytes not to write: they were written before (a replay that starts again) */
-	uint64_t written;	/* bytes that came, skipped ones included */
-	int fd;			/* -1: nowhere */
-	bool close_fd;
-	bool quit;
-	bool started;
-	int error;
-};
+int unix_connect(const char *path, struct tt_error *err);
+/* Non-blocking, for this user only. A socket that nobody listens on any more is replaced. */
+int unix_listen(const char *path, struct tt_error *err);
 
-/* where: "stdio", "none", or a file's path, which is created or emptied. */
-int console_open(struct console *console, const char *where, struct tt_error *err);
-/* For tt_machine.console_write: any thread; never waits for the reader. */
-void console_write(void *console, const void *data, size_t len);
-/* Write out the rest and stop. Returns the -errno of a failed write, or 0. */
-int console_close(struct console *console);
-
-/* ---- watch.c: signals, time limit, progress, console input, while a machine runs ---- */
+/* ---- watch.c: signals, time limit, progress, while a machine runs ---- */
 
 struct watch {
 	pthread_t thread;
 	struct tt_machine *machine;
 	double timeout;			/* seconds, 0: none */
-	bool read_input;		/* stdin to TT_INPUT_SERIAL0 */
 	void (*progress)(void *ctx);	/* called about 5 times a second, may be NULL */
 	void *progress_ctx;
 	volatile bool done;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * watch.c - one thread beside a running machine: it takes the signals that mean "stop", keeps the time limit, reads
- * console input, and calls for progress.
+ * watch.c - one thread beside a running machine: it takes the signals that mean "stop", keeps the time limit, and calls for
+ * progress.
  */
 #include <errno.h>
 #include <poll.h>
@@ -32,49 +32,31 @@ void watch_block_signals(void)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
-/* Returns false at the end of input. */
-static bool read_console_input(struct watch *w)
-{
-	char data[1024];
-	ssize_t n = read(STDIN_FILENO, data, sizeof(data));
-
-	if (n <= 0)
-		return n < 0 && errno == EINTR;
-	while (tt_input_post(w->machine, TT_INPUT_SERIAL0, data, n) == -EAGAIN && !w->done)
-		usleep(10000); /* the guest is slower than the keyboard */
-	return true;
-}
-
 static void *watch_main(void *arg)
 {
 	struct watch *w = arg;
 	double end = w->timeout > 0 ? seconds_now() + w->timeout : 0;
-	struct pollfd fds[2];
+	struct pollfd signals = { .events = POLLIN };
 	sigset_t set;
 
 	stop_signals(&set);
-	fds[0].fd = signalfd(-1, &set, SFD_CLOEXEC);
-	fds[0].events = POLLIN;
-	fds[1].fd = w->read_input ? STDIN_FILENO : -1;
-	fds[1].events = POLLIN;
+	signals.fd = signalfd(-1, &set, SFD_CLOEXEC);
 	while (!w->done) {
 		int wait = TICK_MS;
 
 		if (end && !w->timed_out && (end - seconds_now()) * 1000 < wait)
 			wait = end > seconds_now() ? (end - seconds_now()) * 1000 + 1 : 0;
-		poll(fds, 2, wait);
+		poll(&signals, 1, wait);
 		if (w->done)
 			break;
-		if (fds[0].revents & POLLIN) {
+		if (signals.revents & POLLIN) {
 			struct signalfd_siginfo info;
 
-			if (read(fds[0].fd, &info, sizeof(info)) == sizeof(info)) {
+			if (read(signals.fd, &info, sizeof(info)) == sizeof(info)) {
 				w->caught = info.ssi_signo;
 				tt_machine_request_stop(w->machine);
 			}
 		}
-		if ((fds[1].revents & (POLLIN | POLLHUP | POLLERR)) && !read_console_input(w))
-			fds[1].fd = -1;
 		if (end && !w->timed_out && seconds_now() >= end) {
 			w->timed_out = true;
 			tt_machine_request_stop(w->machine);
@@ -82,7 +64,7 @@ static void *watch_main(void *arg)
 		if (w->progress)
 			w->progress(w->progress_ctx);
 	}
-	close(fds[0].fd);
+	close(signals.fd);
 	return NULL;
 }
 

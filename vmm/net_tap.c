@@ -69,15 +69,11 @@ static void *tap_main(void *arg)
 static int tap_start(struct tt_net *net, struct tt_machine *m, unsigned int index, struct tt_error *err)
 {
 	struct net_tap *tap = tap_of(net);
-	sigset_t all, old;
 	int ret;
 
 	tap->machine = m;
 	tap->input = TT_INPUT_NET0 + index;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(&tap->thread, NULL, tap_main, tap);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	tap->running = !ret;
 	return ret ? tt_fail(err, -ret, "cannot start a thread: %s", strerror(ret)) : 0;
 }

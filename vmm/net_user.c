@@ -231,15 +231,16 @@ static void *user_main(void *arg)
 static int user_start(struct tt_net *net, struct tt_machine *m, unsigned int index, struct tt_error *err)
 {
 	struct net_user *user = user_of(net);
-	sigset_t all, old;
+	sigset_t pipe, old;
 	int ret;
 
 	user->machine = m;
 	user->input = TT_INPUT_NET0 + index;
 	user->running = true;
-	/* Signals are other threads' business. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	/* libslirp may send to a connection that its other end has closed. */
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, &old);
 	ret = pthread_create(&user->thread, NULL, user_main, user);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!ret)

@@ -90,6 +90,8 @@ void fake_machine_create_bare(struct fake_machine *f, unsigned int num_vcpus)
 		m->vcpus[i].fd = -1;
 	}
 	m->current = &m->vcpus[0];
+	if (tt_pause_create(m, NULL))
+		abort();
 }
 
 void fake_machine_create(struct fake_machine *f, unsigned int num_vcpus, uint64_t wall_clock)
@@ -117,6 +119,7 @@ void fake_machine_destroy(struct fake_machine *f)
 	tt_bus_destroy(m);
 	tt_timers_destroy(m);
 	tt_inputs_destroy(m);
+	tt_pause_destroy(m);
 	pthread_mutex_destroy(&m->device_lock);
 	free(m->vcpus);
 	free(m->memory.hva);
