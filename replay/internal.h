@@ -70,9 +70,10 @@ void tt_position_at_exit(struct tt_vcpu *vcpu, const struct ttvm_page *page,
 /* Instructions completed: retired, emulated, and one that was completed since the last VM exit. */
 uint64_t tt_instructions(struct tt_vcpu *vcpu, const struct ttvm_page *page);
 /*
- * Can a hardware breakpoint stop a replay here, in the same state? Not at a REP string instruction (it may be half done),
- * not with RFLAGS.RF set, not where fetching the instruction would fault or set an accessed bit, and not where an
- * instruction was broken off that has set accessed bits for its operands. sregs are the vCPU's.
+ * Can a hardware breakpoint stop a replay here, in the same state? Not in a code segment whose base is not 0 (16-bit code
+ * of a BIOS: its interrupts come at exits), not at a REP string instruction (it may be half done), not with RFLAGS.RF
+ * set, not where fetching the instruction would fault or set an accessed bit, and not where an instruction was broken off
+ * that has set accessed bits for its operands. sregs are the vCPU's.
  */
 bool tt_is_landable(struct tt_vcpu *vcpu, const struct ttvm_page *page,
 		    const struct kvm_sregs *sregs);

@@ -100,15 +100,17 @@ static bool is_rep_string(const uint8_t *code, size_t len, bool long_mode)
 bool tt_is_landable(struct tt_vcpu *vcpu, const struct ttvm_page *page, const struct kvm_sregs *sregs)
 {
 	const struct kvm_regs *regs = &tt_vcpu_sync_regs(vcpu)->regs;
-	uint64_t base = sregs->cs.l ? 0 : sregs->cs.base;
 	uint8_t code[15];
 	size_t len;
 
 	if (regs->rflags & RFLAGS_RF)
 		return false;
+	/* A position has no segment: where that has a base, as in a BIOS, rip is not the breakpoint's address. */
+	if (!sregs->cs.l && sregs->cs.base)
+		return false;
 	if (page->midway && regs->rip == page->rip)
 		return false;
-	len = tt_vcpu_read_virtual(vcpu, sregs, base + regs->rip, code, sizeof(code), true);
+	len = tt_vcpu_read_virtual(vcpu, sregs, regs->rip, code, sizeof(code), true);
 	return len && !is_rep_string(code, len, sregs->cs.l);
 }
 
