@@ -17,12 +17,13 @@ CC := gcc
 PKGS := libzstd liburing libxxhash jansson libelf slirp ext2fs com_err zlib
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DTTVM_VERSION='"$(VERSION)"' -Wall -Wextra -Werror \
-	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -iquote vmm -iquote replay $(CFLAGS)
+	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -iquote vmm -iquote replay -iquote ttdisk $(CFLAGS)
 # The options of Kconfig, when .config is there.
 -include .config
 ALL_CFLAGS += $(foreach v,$(sort $(filter CONFIG_TTVM_%,$(.VARIABLES))),'-D$(v)=$(patsubst y,1,$($(v)))')
 LIBS = $(shell pkg-config --libs $(PKGS)) -lZydis -lm -pthread
 
+DISK_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard ttdisk/*.c))
 VMM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vmm/*.c))
 REPLAY_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard replay/*.c))
 TOOLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
@@ -30,7 +31,7 @@ TOOLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
 .PHONY: all module demo check bench lab lint install clean
 all: $(BUILD)/ttvm module
 
-$(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
+$(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -41,13 +42,16 @@ $(BUILD)/libvmm.a: $(VMM_OBJS)
 $(BUILD)/libreplay.a: $(REPLAY_OBJS)
 	@rm -f $@
 	@$(AR) rcs $@ $^
+$(BUILD)/libttdisk.a: $(DISK_OBJS)
+	@rm -f $@
+	@$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile $(wildcard .config)
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
--include $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
+-include $(DISK_OBJS:.o=.d) $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
 
 # The module, for each kernel of the lab, and for the running one where its headers are installed.
 HOST_BUILD := /lib/modules/$(shell uname -r)/build

@@ -32,15 +32,17 @@ $(BUILD)/libtools.a: $(filter-out $(BUILD)/tools/main.o,$(TOOLS_OBJS))
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libtools.a $(BUILD)/libreplay.a $(BUILD)/libvmm.a
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libtools.a $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)
 
+$(BUILD)/unit/test_pcap: LIBS += -lpcap
+
 # Defined to nothing, as by the programs that define it themselves and can be built by hand.
 LAB_CFLAGS = $(filter-out -D_GNU_SOURCE,$(ALL_CFLAGS)) -D_GNU_SOURCE=
 
-$(LAB_PROGRAMS): $(BUILD)/tests/%: tests/lab/%.c $(wildcard tests/lab/*.h) $(BUILD)/libreplay.a $(BUILD)/libvmm.a
+$(LAB_PROGRAMS): $(BUILD)/tests/%: tests/lab/%.c $(wildcard tests/lab/*.h) $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(LAB_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $(filter-out %.h,$^) $(LIBS)

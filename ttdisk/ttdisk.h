@@ -47,8 +47,7 @@ int ttdisk_history_path(const char *path, char *history, size_t size);
 int ttdisk_is_history(const char *path);
 
 struct ttdisk_create_options {
-	/* Hash all of the base (slow) instead of samples of it, so that a copy with another mtime can be told from a
-	 * changed base. */
+	/* Hash all of the base (slow), not only samples of it, so that no change of it goes unnoticed. */
 	bool hash_base;
 };
 
@@ -116,8 +115,9 @@ int ttdisk_read(struct ttdisk *disk, uint64_t sector, const struct iovec *iov, i
 
 /*
  * instr: instruction count of the machine at this write, never less than that of the write before in the same session.
- * -EROFS in mode READ. -ENOSPC, -EIO, ...: the history could not be appended to, and this write was not taken; those taken
- * before are not lost, reads still see them, and they are tried again with the next write or flush.
+ * -EROFS in mode READ. -ENOSPC, -EIO, ...: the history could not be appended to, and this write was not taken (of one
+ * longer than 64 KiB perhaps its beginning); those taken before are not lost, reads still see them, and they are tried
+ * again with the next write or flush.
  */
 int ttdisk_write(struct ttdisk *disk, uint64_t sector, const struct iovec *iov, int iovcnt,
 		 uint64_t instr);
@@ -203,7 +203,8 @@ struct ttdisk_epoch {
 	char recording[TTDISK_NAME_SIZE]; /* at its end; "" for none */
 	bool open;
 	bool folded;		/* ttdisk_gc() has removed points in it */
-	uint64_t cursor;	/* where the next one is: leave it alone */
+	uint64_t cursor;	/* where the next one is: leave these alone */
+	uint64_t offset;
 };
 
 /*

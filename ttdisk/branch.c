@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * branch.c - a new history over a point of another one.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* Garbage collection must not take the point away: give it a mark, unless it has one. */
+static int pin(const char *parent, const struct ttdisk_point *point, const char *name,
+	       struct ttdisk_point *pinned, struct tt_error *err)
+{
+	struct ttdisk *disk;
+	int ret;
+
+	*pinned = (struct ttdisk_point){ .kind = TTDISK_MARK, .name = name };
+	if (point && (point->kind == TTDISK_MARK || point->kind == TTDISK_BASE)) {
+		*pinned = *point;
+		return 0;
+	}
+	ret = ttdisk_open(parent, TTDISK_WRITE, NULL, NULL, &disk, err);
+	if (ret)
+		return ret;
+	ret = ttdisk_mark(disk, name, point, err);
+	if (ttdisk_close(disk) && !ret)
+		ret = tt_fail(err, -EIO, "%s: cannot write to it", parent);
+	return ret;
+}
+
+int ttdisk_branch(const char *parent, const struct ttdisk_point *point, const char *branch,
+		  struct tt_error *err)
+{
+	struct format_header header = { .base_kind = FORMAT_BASE_HISTORY };
+	char departure[TTDISK_DEPARTURE_SIZE], name[TTDISK_NAME_SIZE], uuid[37];
+	struct ttdisk_point pinned;
+	struct ttdisk *disk = NULL;
+	int ret;
+
+	if (!access(branch, F_OK))
+		return tt_fail(err, -EEXIST, "%s: exists already", branch);
+	ret = disk_store_path(branch, parent, header.base_path, err);
+	if (!ret)
+		ret = history_new_uuid(&header, branch, err);
+	if (ret)
+		return ret;
+	place_uuid_text(header.uuid, uuid);
+	snprintf(name, sizeof(name), "branch-%.8s", uuid);
+	ret = pin(parent, point, name, &pinned, err);
+	if (!ret)
+		ret = ttdisk_open(parent, TTDISK_READ, &pinned, NULL, &disk, err);
+	if (!ret)
+		ret = ttdisk_departure(disk, departure, err);
+	if (!ret && sscanf(departure, "%*[0-9a-f]-%" SCNu64 "-%" SCNx64, &header.parent_point,
+			   &header.parent_identity) != 2)
+		ret = tt_fail(err, -EINVAL, "%s: cannot name its point", parent);
+	if (!ret) {
+		header.sectors = disk->history->limits.sectors;
+		memcpy(header.parent_uuid, disk->history->header.uuid, sizeof(header.parent_uuid));
+		ret = history_create(branch, &header, err);
+	}
+	if (disk)
+		ttdisk_close(disk);
+	return ret;
+}
