@@ -16,6 +16,7 @@ static const struct {
 	{ "replay", cmd_replay, "replay a recording, to its end or to any instruction" },
 	{ "verify", cmd_verify, "replay a recording silently and say whether it matches" },
 	{ "info", cmd_info, "say what is in a recording" },
+	{ "trace", cmd_trace, "write the network traffic of a recording to a capture file" },
 	{ "ctl", cmd_ctl, "steer a run: status, pause, resume, mark, stop" },
 	{ "doctor", cmd_doctor, "say whether this machine can record and replay" },
 };

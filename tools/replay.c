@@ -10,27 +10,17 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "replay_log.h"
 #include "ttvm.h"
 
 /* A lost alarm costs a fresh start. More than a few in a row are no accident. */
 #define MAX_TRIES 6
 #define MARGIN_GROWTH 4
 
-struct replay_options {
-	const char *log;
-	struct tt_goal goal;
-	uint64_t walk;
-	uint64_t margin;
-	const char *stats;
-	bool regs;
-	bool mem_digest;
-	bool quiet;		/* no console output */
-	bool verify;		/* ttvm verify */
-};
-
 enum {
 	OPT_TO_INSTR = 256,
 	OPT_TO_EVENT,
+	OPT_TO_MARK,
 	OPT_WALK,
 	OPT_REGS,
 	OPT_MEM_DIGEST,
@@ -41,6 +31,7 @@ enum {
 static const struct option long_options[] = {
 	{ "to-instr", required_argument, NULL, OPT_TO_INSTR },
 	{ "to-event", required_argument, NULL, OPT_TO_EVENT },
+	{ "to-mark", required_argument, NULL, OPT_TO_MARK },
 	{ "walk", required_argument, NULL, OPT_WALK },
 	{ "regs", no_argument, NULL, OPT_REGS },
 	{ "mem-digest", no_argument, NULL, OPT_MEM_DIGEST },
@@ -56,6 +47,7 @@ static const char replay_help[] =
 	"Replay a recording; the guest's console output appears on stdout, byte for byte.\n\n"
 	"      --to-instr N   stop after exactly N instructions\n"
 	"      --to-event K   stop where event number K (from 0) is about to take effect\n"
+	"      --to-mark NAME stop where `ttvm ctl` set this mark\n"
 	"      --walk COUNT   from --to-instr on, print one line for each of COUNT more instructions\n"
 	"      --regs         print all registers at the end position on stdout\n"
 	"      --mem-digest   print a digest of all guest memory there\n"
@@ -108,6 +100,9 @@ static int parse_options(int argc, char **argv, struct replay_options *o)
 			if (!take_number("--to-event", optarg, &o->goal.value))
 				return -1;
 			break;
+		case OPT_TO_MARK:
+			o->mark = optarg;
+			break;
 		case OPT_WALK:
 			if (!take_number("--walk", optarg, &o->walk))
 				return -1;
@@ -136,8 +131,8 @@ static int parse_options(int argc, char **argv, struct replay_options *o)
 			return -1;
 		}
 	}
-	if (has_instr && has_event) {
-		say("--to-instr and --to-event exclude each other");
+	if (has_instr + has_event + (o->mark != NULL) > 1) {
+		say("--to-instr, --to-event and --to-mark exclude each other");
 		return -1;
 	}
 	if (o->walk && !has_instr) {
@@ -236,6 +231,8 @@ static int replay_once(struct attempt *a)
 	a->console->written = 0;
 	machine.console_write = console_write;
 	machine.console_ctx = a->console;
+	if (o->prepare)
+		o->prepare(o->prepare_ctx, &machine);
 	progress = (struct progress){ replayer, tt_log_num_events(a->log, 0), seconds_now() };
 	if (isatty(STDERR_FILENO) && !o->walk) {
 		watch.progress = show_progress;
@@ -302,6 +299,42 @@ static int report(const struct attempt *a, const struct tt_log_info *info)
 	return EXIT_OK;
 }
 
+/*
+ * A mark is a goal by its instruction: it changes nothing, so a replay passes over it. Found by its name, or as the event
+ * that is the goal.
+ */
+static int find_mark(struct replay_options *o, struct tt_log *log, struct tt_error *err)
+{
+	size_t len = o->mark ? strlen(o->mark) : 0;
+	bool found = false;
+	struct tt_event event;
+	struct tt_mark mark;
+	uint64_t number;
+	int ret;
+
+	if (!o->mark && o->goal.kind != TT_GOAL_EVENT)
+		return 0;
+	for (number = 0; (ret = tt_log_next(log, 0, &event, err)) > 0; number++) {
+		if (event.kind != TT_EVENT_MARK || event.payload_len <= sizeof(mark))
+			continue;
+		if (o->mark ? event.payload_len != sizeof(mark) + len ||
+				      memcmp((const char *)event.payload + sizeof(mark), o->mark, len) :
+			      number != o->goal.value)
+			continue;
+		memcpy(&mark, event.payload, sizeof(mark));
+		found = true;
+		if (!o->mark)
+			break;
+	}
+	if (ret < 0)
+		return ret;
+	if (o->mark && !found)
+		return tt_fail(err, -ENOENT, "%s: no mark '%.63s'; `ttvm info --events` lists them", o->log, o->mark);
+	if (found)
+		o->goal = (struct tt_goal){ TT_GOAL_INSTRUCTION, mark.instructions };
+	return 0;
+}
+
 static bool goal_is_in_log(const struct replay_options *o, const struct tt_log_info *info)
 {
 	if (o->goal.kind == TT_GOAL_INSTRUCTION && info->has_end &&
@@ -350,8 +383,9 @@ static int replay(struct attempt *a, const struct tt_log_info *info)
 	return status;
 }
 
-static int open_and_replay(const struct replay_options *o)
+int replay_log(const struct replay_options *options)
 {
+	struct replay_options resolved = *options, *o = &resolved;
 	struct attempt attempt = { .o = o };
 	struct tt_machine_config config;
 	const struct tt_log_info *info;
@@ -373,6 +407,10 @@ static int open_and_replay(const struct replay_options *o)
 		goto out;
 	}
 	attempt.config = &config;
+	if (find_mark(o, attempt.log, &err)) {
+		say_error(&err);
+		goto out;
+	}
 	if (!goal_is_in_log(o, info))
 		goto out;
 	kvm_fd = tt_kvm_open(&err);
@@ -398,7 +436,7 @@ static int main_replay(int argc, char **argv, bool verify)
 	if (ret <= 0)
 		return ret ? EXIT_SETUP : EXIT_OK;
 	watch_block_signals();
-	return open_and_replay(&options);
+	return replay_log(&options);
 }
 
 int cmd_replay(int argc, char **argv)

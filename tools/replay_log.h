@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * replay_log.h - replaying a log as a subcommand does it: with progress, another try when an alarm was lost, and a line
+ * that says what came of it.
+ */
+#ifndef TTVM_TOOLS_REPLAY_LOG_H
+#define TTVM_TOOLS_REPLAY_LOG_H
+
+#include "replay.h"
+
+struct replay_options {
+	const char *log;
+	struct tt_goal goal;
+	const char *mark;	/* instead of a goal: the last mark of that name */
+	uint64_t walk;
+	uint64_t margin;
+	const char *stats;
+	const char *disks[TT_MAX_DISKS];
+	unsigned int num_disks;
+	bool regs;
+	bool mem_digest;
+	bool quiet;		/* no console output */
+	bool verify;		/* ttvm verify */
+	/* Called with the machine of each try, before it runs. May be NULL. */
+	void (*prepare)(void *ctx, struct tt_machine *m);
+	void *prepare_ctx;
+};
+
+/* Returns the exit status; what went wrong has been said. */
+int replay_log(const struct replay_options *options);
+
+#endif /* TTVM_TOOLS_REPLAY_LOG_H */
