@@ -236,6 +236,10 @@ static int begin(struct step *s, struct tt_vcpu *vcpu, uint64_t *address, struct
 	s->address = address;
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &s->sregs) < 0)
 		return tt_fail(err, -errno, "KVM_GET_SREGS: %s", strerror(errno));
+	if (!s->sregs.cs.l && s->sregs.cs.base)
+		return tt_fail(err, -EOPNOTSUPP, "this is 16-bit code of a BIOS or boot loader (code segment at "
+			       "%llx), where single instructions cannot be told apart; choose a later one",
+			       (unsigned long long)s->sregs.cs.base);
 	return 0;
 }
 
