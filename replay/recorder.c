@@ -468,7 +468,8 @@ int tt_recorder_create(const struct tt_recorder_options *options,
 		ret = -ENODEV;
 		goto err_free;
 	}
-	ret = tt_config_save(config, sections, &rec->config_json, err);
+	ret = tt_config_save(config, options->id, options->disks, sections, &rec->config_json,
+			     err);
 	if (ret < 0)
 		goto err_free;
 	ret = tt_log_writer_create(options->path, sections, ret, &rec->options.log, &rec->writer, err);

@@ -12,6 +12,7 @@
 
 #include "ttvm/log.h"
 #include "ttvm/position.h"
+#include "history.h"
 #include "vmm.h"
 
 /* ------------------------------------------------------------------ pmu.c: which events count what, per CPU */
@@ -30,8 +31,16 @@ const struct tt_pmu *tt_pmu_find(struct tt_error *err);
 
 /* ------------------------------------------------------------------ config.c: a machine's configuration in a log */
 
-/* Facts that a log's header carries beside the machine's configuration. */
+#define TT_RECORDING_ID_SIZE 37
+
+/* A new, unique id for a recording: a UUID in text. */
+void tt_recording_new_id(char id[TT_RECORDING_ID_SIZE]);
+
+/* What a log's header carries beside the machine's configuration. */
 struct tt_recording_facts {
+	char id[TT_RECORDING_ID_SIZE];
+	struct tt_disk_source disks[TT_MAX_DISKS];	/* config.num_disks of them */
+	uint8_t macs[TT_MAX_NETS][6];			/* config.num_nets of them */
 	char host_kernel[96];
 	char host_cpu[96];
 	char ttvm_version[32];
@@ -41,13 +50,32 @@ struct tt_recording_facts {
 
 #define TT_MAX_CONFIG_SECTIONS 8
 
-/* The header sections of a recording of a machine with this configuration. *json is allocated, the sections point into
- * it and into config; both must outlive the writer. Returns their number or -errno. */
-int tt_config_save(const struct tt_machine_config *config, struct tt_log_section *sections,
-		   char **json, struct tt_error *err);
-/* The configuration from a log's header. Its pointers live as long as the log; command_line as long as *json. */
+/*
+ * The header sections of a recording of a machine with this configuration. id and disks are as in struct
+ * tt_recorder_options. *json is allocated, the sections point into it and into config; both must outlive the writer.
+ * Returns their number or -errno.
+ */
+int tt_config_save(const struct tt_machine_config *config, const char *id,
+		   const struct tt_disk_source *disks, struct tt_log_section *sections, char **json,
+		   struct tt_error *err);
+/*
+ * The configuration from a log's header. Its pointers live as long as the log; command_line as long as *json. Disks and
+ * networks are counted, but not open: see tt_outside_open().
+ */
 int tt_config_load(struct tt_log *log, struct tt_machine_config *config,
 		   struct tt_recording_facts *facts, char **json, struct tt_error *err);
+
+/* ------------------------------------------------------------------ outside.c: a replay's disks and networks */
+
+/*
+ * Open what config counts: disks as they were at the start of the recording, networks with nobody at the other end. paths:
+ * where the disks' histories are now, num_paths of them, or none: where they were, or in the folder of the log.
+ */
+int tt_outside_open(struct tt_machine_config *config, const struct tt_recording_facts *facts,
+		    const char *log_path, const char *const *paths, unsigned int num_paths,
+		    struct tt_error *err);
+/* Close all disks and networks of the configuration, whoever opened them. */
+void tt_outside_close(struct tt_machine_config *config);
 
 /* ------------------------------------------------------------------ digests */
 
@@ -65,6 +93,8 @@ uint64_t tt_digests_combine(const struct tt_digests *digests);
 
 struct tt_recorder_options {
 	const char *path;
+	const char *id;		/* of the recording: tt_recording_new_id() */
+	const struct tt_disk_source *disks; /* config.num_disks of them */
 	struct tt_log_options log;
 	bool run_on;		/* the guest runs on, unrecorded, when the log cannot be written any more */
 	double digest_seconds;	/* log a digest of everything this often; 0: at the end only */

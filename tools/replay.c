@@ -25,6 +25,7 @@ enum {
 	OPT_REGS,
 	OPT_MEM_DIGEST,
 	OPT_MARGIN,
+	OPT_DISK,
 	OPT_STATS,
 };
 
@@ -36,6 +37,7 @@ static const struct option long_options[] = {
 	{ "regs", no_argument, NULL, OPT_REGS },
 	{ "mem-digest", no_argument, NULL, OPT_MEM_DIGEST },
 	{ "margin", required_argument, NULL, OPT_MARGIN },
+	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "help", no_argument, NULL, 'h' },
@@ -51,6 +53,8 @@ static const char replay_help[] =
 	"      --walk COUNT   from --to-instr on, print one line for each of COUNT more instructions\n"
 	"      --regs         print all registers at the end position on stdout\n"
 	"      --mem-digest   print a digest of all guest memory there\n"
+	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so on (default:\n"
+	"                     where it was, or in the folder of the log)\n"
 	"      --margin N     branches before an event at which the PMU's alarm is set\n"
 	"      --stats FILE   write counts of the replay to FILE as JSON\n"
 	"  -q, --quiet        no console output\n"
@@ -62,6 +66,8 @@ static const char verify_help[] =
 	"usage: ttvm verify LOG [OPTION]...\n\n"
 	"Replay a recording silently, compare it with the recording at every event and at its end,\n"
 	"and say whether it matches.\n\n"
+	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so on (default:\n"
+	"                     where it was, or in the folder of the log)\n"
 	"      --margin N     branches before an event at which the PMU's alarm is set\n"
 	"      --stats FILE   write counts of the replay to FILE as JSON\n"
 	"  -h, --help         this text\n\n"
@@ -83,7 +89,7 @@ static int parse_options(int argc, char **argv, struct replay_options *o)
 
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "qh", long_options, NULL)) != -1) {
-		if (o->verify && c != 'h' && c != 'q' && c != OPT_MARGIN && c != OPT_STATS && c != '?') {
+		if (o->verify && c != 'h' && c != 'q' && c != OPT_MARGIN && c != OPT_DISK && c != OPT_STATS && c != '?') {
 			say("verify always goes to the end; use `ttvm replay` to stop elsewhere");
 			return -1;
 		}
@@ -110,6 +116,13 @@ static int parse_options(int argc, char **argv, struct replay_options *o)
 		case OPT_MARGIN:
 			if (!take_number("--margin", optarg, &o->margin))
 				return -1;
+			break;
+		case OPT_DISK:
+			if (o->num_disks == TT_MAX_DISKS) {
+				say("--disk: %d disks at most", TT_MAX_DISKS);
+				return -1;
+			}
+			o->disks[o->num_disks++] = optarg;
 			break;
 		case OPT_REGS:
 			o->regs = true;
@@ -186,7 +199,7 @@ static void print_step(void *ctx, struct tt_vcpu *vcpu, uint64_t instruction)
 struct attempt {
 	const struct replay_options *o;
 	struct tt_log *log;
-	const struct tt_machine_config *config;
+	struct tt_machine_config *config;
 	struct tt_recording_facts facts;
 	struct console *console;
 	uint64_t margin;
@@ -223,7 +236,12 @@ static int replay_once(struct attempt *a)
 
 	if (tt_replayer_create(a->log, &options, &replayer, &err))
 		return say_error(&err);
+	if (tt_outside_open(a->config, &a->facts, o->log, o->disks, o->num_disks, &err)) {
+		tt_replayer_destroy(replayer);
+		return say_error(&err);
+	}
 	if (tt_machine_create(&machine, a->config, tt_replayer_seam(replayer), &err)) {
+		tt_outside_close(a->config);
 		tt_replayer_destroy(replayer);
 		return say_error(&err);
 	}
@@ -256,6 +274,7 @@ static int replay_once(struct attempt *a)
 	}
 out:
 	tt_machine_destroy(&machine);
+	tt_outside_close(a->config);
 	tt_replayer_destroy(replayer);
 	return status;
 }

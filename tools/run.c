@@ -14,6 +14,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "guest.h"
 #include "ttvm.h"
 
 #define MIN_MEMORY (16ull << 20)
@@ -22,46 +23,54 @@
 #define DEFAULT_LOG "log.zst"
 
 struct run_options {
-	const char *guest;
-	const char *initrd;
-	const char *command_line;
+	struct guest_options guest;
 	const char *console;
 	const char *control;	/* path of a socket, or NULL */
 	const char *record;	/* NULL: do not record */
-	const char *cpu_model;
 	const char *stats;
-	uint64_t memory;
 	double timeout;
 	double digest_every;
 	bool run_on;
+	bool pause_on_disk_error;
 	bool guest_status;
 	bool quiet;
 };
 
 enum {
-	OPT_INITRD = 256,
+	OPT_KERNEL = 256,
+	OPT_INITRD,
 	OPT_APPEND,
+	OPT_FIRMWARE,
+	OPT_NET,
 	OPT_CONSOLE,
+	OPT_VIRTIO_CONSOLE,
 	OPT_CONTROL,
 	OPT_CPU_MODEL,
 	OPT_STATS,
 	OPT_TIMEOUT,
 	OPT_DIGEST_EVERY,
 	OPT_ON_LOG_ERROR,
+	OPT_ON_DISK_ERROR,
 	OPT_GUEST_STATUS,
 };
 
 static const struct option long_options[] = {
 	{ "record", optional_argument, NULL, 'r' },
+	{ "disk", required_argument, NULL, 'd' },
+	{ "net", required_argument, NULL, OPT_NET },
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "initrd", required_argument, NULL, OPT_INITRD },
 	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
 	{ "mem", required_argument, NULL, 'm' },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "console", required_argument, NULL, OPT_CONSOLE },
 	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "virtio-console", no_argument, NULL, OPT_VIRTIO_CONSOLE },
 	{ "cpu-model", required_argument, NULL, OPT_CPU_MODEL },
 	{ "digest-every", required_argument, NULL, OPT_DIGEST_EVERY },
 	{ "on-log-error", required_argument, NULL, OPT_ON_LOG_ERROR },
+	{ "on-disk-error", required_argument, NULL, OPT_ON_DISK_ERROR },
 	{ "guest-status", no_argument, NULL, OPT_GUEST_STATUS },
 	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "quiet", no_argument, NULL, 'q' },
@@ -70,47 +79,87 @@ static const struct option long_options[] = {
 };
 
 static const char help[] =
-	"usage: ttvm run GUEST [OPTION]...\n\n"
-	"Run a guest: a Linux kernel (bzImage or ELF), or another ELF kernel with a PVH entry.\n\n"
+	"usage: ttvm run GUEST [OPTION]...\n"
+	"       ttvm run --kernel FILE [OPTION]...\n\n"
+	"Run a guest: a raw disk image or time-travel disk (.ttd) with a boot loader on it, or a kernel: Linux\n"
+	"(bzImage or ELF), or another ELF file with a PVH entry.\n\n"
 	"  -r, --record[=FILE]     record the run; FILE is log.zst unless given\n"
+	"  -d, --disk FILE         add a disk: a raw image, whose history goes to FILE.ttd and which is never written\n"
+	"                          itself, or such a history; append ,readonly or ,plain (write FILE itself, no history)\n"
+	"      --net WHAT          add a network: user[,tcp:HOSTPORT:GUESTPORT[,udp:...]], tap:INTERFACE, or none\n"
+	"                          (default: user when a disk boots, else none)\n"
+	"      --kernel FILE       boot this kernel, when GUEST is a disk or absent\n"
 	"      --initrd FILE       initial RAM disk\n"
 	"      --append TEXT       kernel command line (default: console=ttyS0)\n"
+	"      --firmware FILE     PC BIOS that boots disks (default: the installed SeaBIOS)\n"
 	"  -m, --mem SIZE          guest memory, e.g. 512M, 2G (default: " CONFIG_TEXT(CONFIG_TTVM_MEMORY_MB) "M)\n"
 	"      --timeout SECONDS   stop the guest after that time; a recording ends cleanly\n"
-	"      --console WHERE     stdio (default), none, pty, socket:PATH, or a file for the serial console's output\n"
+	"      --console WHERE     the serial console: stdio (default; Ctrl-A h lists its keys), none, pty,\n"
+	"                          socket:PATH, or a file for its output\n"
+	"      --virtio-console    add a second console, hvc0 in the guest, whose output goes to stderr\n"
 	"      --control SOCKET    listen there for `ttvm ctl`\n"
 	"      --cpu-model NAME    CPU features that the guest sees (default: " CONFIG_TTVM_CPU_MODEL ")\n"
 	"      --guest-status      exit with the status that the guest wrote to its debug-exit port\n"
 	"      --digest-every SEC  log a digest of all state this often, for ttvm verify\n"
 	"      --on-log-error WHAT stop (default) or continue, when the log cannot be written any more\n"
+	"      --on-disk-error WHAT report it to the guest (default), or pause until there is room again\n"
 	"      --stats FILE        write counts of the run to FILE as JSON\n"
 	"  -q, --quiet             no last line, no progress\n"
 	"  -h, --help              this text\n\n"
 	"Exit status: 0 success, 1 usage or set-up error, 2 the guest crashed,\n"
 	"5 the recording ended early (what was written can be replayed).\n";
 
+/* An option that is one of two words: 1 for the second, 0 for the first, -1 and the reason said for anything else. */
+static int parse_either(const char *option, const char *text, const char *no, const char *yes)
+{
+	if (!strcmp(text, no))
+		return 0;
+	if (!strcmp(text, yes))
+		return 1;
+	say("%s %s: say %s or %s", option, text, no, yes);
+	return -1;
+}
+
 static int parse_options(int argc, char **argv, struct run_options *o)
 {
-	int c;
+	struct guest_options *guest = &o->guest;
+	int c, choice;
 
-	*o = (struct run_options){ .memory = (uint64_t)CONFIG_TTVM_MEMORY_MB << 20,
-				   .cpu_model = CONFIG_TTVM_CPU_MODEL,
-				   .command_line = DEFAULT_COMMAND_LINE,
+	*o = (struct run_options){ .guest = { .memory = (uint64_t)CONFIG_TTVM_MEMORY_MB << 20,
+					      .cpu_model = CONFIG_TTVM_CPU_MODEL,
+					      .command_line = DEFAULT_COMMAND_LINE },
 				   .console = "stdio" };
 	optind = 1;
-	while ((c = getopt_long(argc, argv, "r::m:qh", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "r::d:m:qh", long_options, NULL)) != -1) {
 		switch (c) {
 		case 'r':
 			o->record = optarg ? optarg : DEFAULT_LOG;
 			break;
+		case 'd':
+			if (!guest_parse_disk(guest, optarg))
+				return -1;
+			break;
+		case OPT_NET:
+			if (!guest_parse_net(guest, optarg))
+				return -1;
+			break;
+		case OPT_KERNEL:
+			guest->kernel = optarg;
+			break;
 		case OPT_INITRD:
-			o->initrd = optarg;
+			guest->initrd = optarg;
 			break;
 		case OPT_APPEND:
-			o->command_line = optarg;
+			guest->command_line = optarg;
+			break;
+		case OPT_FIRMWARE:
+			guest->firmware = optarg;
+			break;
+		case OPT_VIRTIO_CONSOLE:
+			guest->virtio_console = true;
 			break;
 		case 'm':
-			if (!parse_size(optarg, &o->memory)) {
+			if (!parse_size(optarg, &guest->memory)) {
 				say("--mem %s: not a size; say 512M or 2G", optarg);
 				return -1;
 			}
@@ -128,7 +177,7 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 			o->control = optarg;
 			break;
 		case OPT_CPU_MODEL:
-			o->cpu_model = optarg;
+			guest->cpu_model = optarg;
 			break;
 		case OPT_DIGEST_EVERY:
 			if (!parse_seconds(optarg, &o->digest_every)) {
@@ -137,11 +186,16 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 			}
 			break;
 		case OPT_ON_LOG_ERROR:
-			if (strcmp(optarg, "stop") && strcmp(optarg, "continue")) {
-				say("--on-log-error %s: say stop or continue", optarg);
+			choice = parse_either("--on-log-error", optarg, "stop", "continue");
+			if (choice < 0)
 				return -1;
-			}
-			o->run_on = !strcmp(optarg, "continue");
+			o->run_on = choice;
+			break;
+		case OPT_ON_DISK_ERROR:
+			choice = parse_either("--on-disk-error", optarg, "report", "pause");
+			if (choice < 0)
+				return -1;
+			o->pause_on_disk_error = choice;
 			break;
 		case OPT_GUEST_STATUS:
 			o->guest_status = true;
@@ -160,57 +214,33 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 			return -1;
 		}
 	}
-	if (optind + 1 != argc) {
-		say(optind == argc ? "no guest given; usage: ttvm run GUEST [OPTION]..." :
-				     "one guest only; quote arguments with spaces");
+	if (optind + 1 < argc) {
+		say("one guest only; quote arguments with spaces");
 		return -1;
 	}
-	o->guest = argv[optind];
-	o->memory &= ~4095ull;
-	if (o->memory < MIN_MEMORY || o->memory > MAX_MEMORY) {
+	guest->guest = argv[optind]; /* NULL at the end */
+	if (!guest->guest && !guest->kernel) {
+		say("no guest given; usage: ttvm run GUEST [OPTION]...");
+		return -1;
+	}
+	guest->memory &= ~4095ull;
+	if (guest->memory < MIN_MEMORY || guest->memory > MAX_MEMORY) {
 		say("--mem: between 16M and 1T, please");
 		return -1;
 	}
 	return 1;
 }
 
-static int load_guest(const struct run_options *o, struct tt_machine_config *config,
-		      struct tt_error *err)
+static void virtio_console_write(void *ctx, const void *data, size_t len)
 {
-	int ret = map_file(o->guest, &config->kernel, err);
-
-	if (ret)
-		return ret;
-	ret = tt_boot_probe(o->guest, config->kernel, err);
-	if (ret)
-		return ret;
-	config->kernel_name = o->guest;
-	if (o->initrd)
-		ret = map_file(o->initrd, &config->initrd, err);
-	return ret;
+	(void)ctx;
+	fwrite(data, 1, len, stderr);
 }
 
-static int describe_machine(const struct run_options *o, struct tt_machine_config *config,
-			    struct kvm_cpuid2 **cpuid, struct tt_error *err)
+static void say_message(void *ctx, const char *text)
 {
-	int kvm_fd, ret;
-
-	kvm_fd = tt_kvm_open(err);
-	if (kvm_fd < 0)
-		return kvm_fd;
-	config->memory_size = o->memory;
-	config->num_vcpus = 1;
-	config->command_line = o->command_line;
-	config->wall_clock = time(NULL);
-	ret = tt_host_tsc_hz(kvm_fd, &config->tsc_hz, err);
-	if (!ret)
-		ret = tt_cpuid_create(kvm_fd, o->cpu_model, config->tsc_hz, cpuid, err);
-	config->cpuid = *cpuid;
-	close(kvm_fd);
-	if (!ret && getrandom(config->rng_seed, sizeof(config->rng_seed), 0) !=
-			    sizeof(config->rng_seed))
-		ret = tt_fail(err, -EIO, "no random numbers from the kernel");
-	return ret;
+	(void)ctx;
+	say("%s", text);
 }
 
 static int exit_status(const struct run_options *o, const struct tt_machine *m)
@@ -222,6 +252,40 @@ static int exit_status(const struct run_options *o, const struct tt_machine *m)
 	if (m->end == TT_END_STATUS && o->guest_status)
 		return m->end_status & 0xff;
 	return EXIT_OK;
+}
+
+/* A mark of the run is a mark of its disks, too. */
+static int mark_disks(void *ctx, const char *name, uint64_t instructions)
+{
+	struct tt_machine *m = ctx;
+	struct tt_error err = { 0 };
+	unsigned int i;
+	int ret;
+
+	(void)instructions;
+	for (i = 0; i < m->config.num_disks; i++) {
+		ret = tt_disk_mark(m->config.disks[i], name, &err);
+		if (ret && ret != -ENOTSUP)
+			return ret;
+	}
+	return 0;
+}
+
+struct disk_pause {
+	struct tt_machine *machine;
+	bool said;
+};
+
+/* --on-disk-error=pause: on the vCPU's thread, so that the guest stands still. */
+static bool wait_for_disk(void *ctx, int error)
+{
+	struct disk_pause *pause = ctx;
+
+	if (!pause->said)
+		say("a disk's history cannot be written: %s; the guest waits until it can", strerror(-error));
+	pause->said = true;
+	sleep(1);
+	return !pause->machine->stop_requested;
 }
 
 static void say_why_stopped(const struct run_options *o, const struct watch *watch,
@@ -242,13 +306,18 @@ static int run_machine(const struct run_options *o, struct tt_machine *m,
 		       struct tt_recorder *recorder, struct console *console)
 {
 	struct watch watch = { .machine = m, .timeout = o->timeout };
-	const struct control_options steering = { .path = o->control, .machine = m, .recorder = recorder };
+	const struct control_options steering = { .path = o->control, .machine = m, .recorder = recorder,
+						  .on_mark = mark_disks, .on_mark_ctx = m };
+	struct disk_pause pause = { .machine = m };
 	struct control *control = NULL;
 	struct tt_recorder_result result;
 	struct tt_error err = { 0 };
 	double start = seconds_now(), seconds;
+	unsigned int i;
 	int status, ret;
 
+	for (i = 0; o->pause_on_disk_error && i < m->config.num_disks; i++)
+		tt_disk_set_retry(m->config.disks[i], wait_for_disk, &pause);
 	if (control_start(&steering, &control, &err) || console_start_input(console, m, control, &err) ||
 	    watch_start(&watch, &err)) {
 		console_close(console);
@@ -287,59 +356,65 @@ static int run_machine(const struct run_options *o, struct tt_machine *m,
 	return status;
 }
 
+static int create_recorder(const struct run_options *o, const struct guest *guest, const char *id,
+			   struct tt_recorder **recorder, struct tt_error *err)
+{
+	const struct tt_recorder_options options = { .path = o->record,
+						     .id = id,
+						     .disks = guest->sources,
+						     .log = { .level = CONFIG_TTVM_LOG_LEVEL,
+							      .flush_ms = CONFIG_TTVM_LOG_FLUSH_MS },
+						     .run_on = o->run_on,
+						     .digest_seconds = o->digest_every };
+
+	return tt_recorder_create(&options, &guest->config, recorder, err);
+}
+
 static int run(const struct run_options *o)
 {
-	struct tt_machine_config config = { 0 };
-	struct kvm_cpuid2 *cpuid = NULL;
+	char id[TT_RECORDING_ID_SIZE];
 	struct tt_recorder *recorder = NULL;
 	struct tt_seam *live = NULL;
 	struct tt_machine machine;
 	struct console console;
 	struct tt_error err = { 0 };
-	int status = EXIT_SETUP;
+	struct guest guest;
+	int status = EXIT_SETUP, ret;
 
-	if (load_guest(o, &config, &err) || describe_machine(o, &config, &cpuid, &err)) {
-		say_error(&err);
-		goto out_free;
-	}
+	tt_recording_new_id(id);
+	if (guest_open(&guest, &o->guest, o->record ? id : NULL, &err))
+		return say_error(&err);
 	if (console_open(&console, o->console, &err)) {
 		say_error(&err);
-		goto out_free;
+		goto out_guest;
 	}
-	if (o->record) {
-		struct tt_recorder_options options = { .path = o->record,
-						       .log = { .level = CONFIG_TTVM_LOG_LEVEL,
-								.flush_ms = CONFIG_TTVM_LOG_FLUSH_MS },
-						       .run_on = o->run_on,
-						       .digest_seconds = o->digest_every };
-
-		if (tt_recorder_create(&options, &config, &recorder, &err)) {
-			say_error(&err);
-			goto out_console;
-		}
-	} else {
-		live = tt_live_create(&err);
-		if (!live) {
-			say_error(&err);
-			goto out_console;
-		}
-	}
-	if (tt_machine_create(&machine, &config, recorder ? tt_recorder_seam(recorder) : live, &err)) {
+	if (o->record)
+		ret = create_recorder(o, &guest, id, &recorder, &err);
+	else
+		ret = (live = tt_live_create(&err)) ? 0 : err.code;
+	if (!ret)
+		ret = tt_machine_create(&machine, &guest.config, recorder ? tt_recorder_seam(recorder) : live, &err);
+	if (ret) {
 		say_error(&err);
 		goto out_console;
 	}
 	machine.console_write = console_write;
 	machine.console_ctx = &console;
-	status = run_machine(o, &machine, recorder, &console);
+	machine.console0_write = virtio_console_write;
+	machine.message = say_message;
+	if (guest_start_nets(&machine, &err)) {
+		say_error(&err);
+	} else {
+		status = run_machine(o, &machine, recorder, &console);
+		guest_stop_nets(&machine);
+	}
 	tt_machine_destroy(&machine);
 out_console:
 	console_close(&console);
 	tt_recorder_destroy(recorder);
 	free(live);
-out_free:
-	free(cpuid);
-	unmap_file(&config.kernel);
-	unmap_file(&config.initrd);
+out_guest:
+	guest_close(&guest);
 	return status;
 }
 

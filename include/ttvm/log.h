@@ -112,6 +112,7 @@ struct tt_log_section {
 #define TT_LOG_SECTION_CPUID  "cpuid"	/* struct kvm_cpuid2 */
 #define TT_LOG_SECTION_KERNEL "kernel"
 #define TT_LOG_SECTION_INITRD "initrd"
+#define TT_LOG_SECTION_FIRMWARE "firmware"
 
 #define TT_LOG_MAX_SECTIONS 64
 #define TT_LOG_MAX_VCPUS 256

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * history.h - time-travel disks as disks of a machine, and how a log names the ones that a recording was made with.
+ */
+#ifndef TTVM_REPLAY_HISTORY_H
+#define TTVM_REPLAY_HISTORY_H
+
+#include <limits.h>
+
+#include "disk.h"
+#include "ttdisk.h"
+
+/* What a recording knows of a disk: enough to open it again as it was at the start. */
+struct tt_disk_source {
+	char history[PATH_MAX];			/* absolute path of the .ttd file */
+	char departure[TTDISK_DEPARTURE_SIZE];	/* the point at which the recording began */
+	char serial[sizeof(((struct tt_disk *)0)->serial)];
+	uint64_t sectors;
+	bool readonly;
+};
+
+/*
+ * The disk as it is now; a run on it continues its history, which is created when there is none. path is a raw image or a
+ * history. recording: the recording's id, whose point of departure goes to source; NULL in an ordinary run, and source is not
+ * touched. The caller closes the disk with ops->close().
+ */
+int tt_disk_open_now(const char *path, bool readonly, const char *recording, struct tt_disk **disk,
+		     struct tt_disk_source *source, struct tt_error *err);
+/*
+ * The disk as it was at the start of a recording; writes are forgotten. path: where the history is now, or NULL for where
+ * it was when it was recorded or, failing that, in folder (the log's).
+ */
+int tt_disk_open_departure(const struct tt_disk_source *source, const char *path, const char *folder,
+			   struct tt_disk **disk, struct tt_error *err);
+/*
+ * Ask retry(ctx, -errno) when the history cannot be written, and try again as long as it says true (it may sleep). Without it
+ * the guest sees an I/O error. Disks without a history are left alone.
+ */
+void tt_disk_set_retry(struct tt_disk *disk, bool (*retry)(void *ctx, int error), void *ctx);
+/* Set a mark in the history, here and now. -ENOTSUP when the disk has none, or is not written to. */
+int tt_disk_mark(struct tt_disk *disk, const char *name, struct tt_error *err);
+
+#endif /* TTVM_REPLAY_HISTORY_H */
