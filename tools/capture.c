@@ -3,7 +3,7 @@
  * capture.c - writing a capture file.
  *
  * The classic format with nanoseconds: one header, then each frame behind a header of its own, all numbers in this host's
- * byte order, which the magic number tells. libpcap would write the same bytes, and bring a dozen libraries into every
+ * byte order, which the magic number tells. libpcap would write the same bytes, and bring eight more libraries into every
  * start of ttvm (D-Bus, systemd, libgcrypt); the unit test has it read them.
  */
 #include <string.h>

@@ -74,7 +74,7 @@ void control_reply_text(const json_t *reply, char text[CONTROL_TEXT_MAX])
 		if (!strcmp(key, "ok") || used >= CONTROL_TEXT_MAX - 1)
 			continue;
 		dumped = json_is_string(value) ? strdup(json_string_value(value)) :
-						 json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+						 json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 		used += snprintf(text + used, CONTROL_TEXT_MAX - used, "%s%s=%s", used ? " " : "", key,
 				 dumped ? dumped : "?");
 		free(dumped);
@@ -252,7 +252,7 @@ static void answer_line(struct control *c, int fd, const char *line, size_t len)
 	json_error_t problem;
 	json_t *request = json_loadb(line, len, 0, &problem);
 	json_t *reply = request ? control_serve(c, request) : fail("a request is one line of JSON");
-	char *text = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(9));
+	char *text = json_dumps(reply, JSON_COMPACT | JSON_REAL_PRECISION(15));
 
 	/* A client that does not read its answers loses them. */
 	if (text) {

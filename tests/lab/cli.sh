@@ -22,7 +22,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf -- "$tmp"' EXIT
 OUT=$tmp/out
 mkdir -p "$OUT"
-commands='run replay verify info doctor'
+commands='run replay verify info trace ctl doctor'
 
 # ---- help ----
 

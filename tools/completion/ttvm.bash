@@ -4,9 +4,39 @@
 # Completion of the ttvm command for bash. Source it, or install it as
 # /usr/share/bash-completion/completions/ttvm. The options are asked of `ttvm COMMAND --help`, so they are never stale.
 
+# _ttvm_options PROGRAM COMMAND...
 _ttvm_options()
 {
-	"$1" "$2" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*' | sort -u
+	"$@" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*' | sort -u
+}
+
+# The commands of `ttvm disk`, the options of one of them, points in time, files.
+_ttvm_disk()
+{
+	if [ "$COMP_CWORD" -eq 2 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "create info log mark unmark diff export mount branch gc check --help" -- "$cur")
+		return
+	fi
+	case $prev in
+	--socket | --raw | --with | --output | -o)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--port | --address | --partition | --last | --keep-epochs)
+		return
+		;;
+	--keep)
+		mapfile -t COMPREPLY < <(compgen -W "7d epochs: recordings marks" -- "$cur")
+		return
+		;;
+	esac
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(_ttvm_options "${COMP_WORDS[0]}" disk "${COMP_WORDS[2]}")" -- "$cur")
+	elif [ "$prev" = --at ] || { [ "$COMP_CWORD" -ge 4 ] && [[ ${COMP_WORDS[2]} == @(diff|branch) ]]; }; then
+		mapfile -t COMPREPLY < <(compgen -W "base now epoch: mark: time: instr:" -- "$cur"; compgen -f -- "$cur")
+	else
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+	fi
 }
 
 _ttvm()
@@ -18,15 +48,19 @@ _ttvm()
 	command=${COMP_WORDS[1]-}
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run replay verify info doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run replay verify info trace ctl disk doctor --help --version" -- "$cur")
 		return
 	fi
 	# --option=value comes as three words
 	[ "$prev" != = ] || prev=${COMP_WORDS[COMP_CWORD - 2]}
 	[ "$cur" != = ] || cur=
+	if [ "$command" = disk ]; then
+		_ttvm_disk
+		return
+	fi
 	case $prev in
 	--console)
-		mapfile -t COMPREPLY < <(compgen -W "stdio none" -- "$cur"; compgen -f -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "stdio none pty socket:" -- "$cur"; compgen -f -- "$cur")
 		return
 		;;
 	--cpu-model)
@@ -41,15 +75,17 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -W "256M 512M 1G 2G 4G" -- "$cur")
 		return
 		;;
-	--initrd | --stats | --record)
+	--initrd | --stats | --record | --control | --pcap)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--append | --timeout | --digest-every | --to-instr | --to-event | --walk | --margin | --events)
+	--append | --timeout | --digest-every | --to-instr | --to-event | --walk | --margin | --events | --to-mark)
 		return
 		;;
 	esac
-	if [[ $cur == -* ]]; then
+	if [ "$command" = ctl ] && [ "$COMP_CWORD" -eq 3 ]; then
+		mapfile -t COMPREPLY < <(compgen -W "status pause resume mark stop" -- "$cur")
+	elif [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(_ttvm_options "${COMP_WORDS[0]}" "$command")" -- "$cur")
 	elif [ "$command" != doctor ]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
