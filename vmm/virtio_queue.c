@@ -3,9 +3,9 @@
  * virtio_queue.c - split virtqueues (virtio 1.2, section 2.7), with indirect descriptors.
  *
  * A queue is three areas in guest memory: descriptors (address, length, flags, next), the ring of
- * available chains, which the driver writes, and the ring of used ones, which the device writes. None
- * of it can be trusted, and another vCPU may write it while we look: each field is read once, and
- * each address goes through tt_memory_at().
+ * available chains, which the driver writes, and the ring of used ones, which the device writes.
+ * None of it can be trusted, and another vCPU may write it while we look: each field is read once,
+ * and each address goes through tt_memory_at().
  */
 #include <string.h>
 
@@ -45,19 +45,22 @@ _Static_assert(sizeof(struct descriptor) == 16 && sizeof(struct used_element) ==
 
 #define read_once(field) (*(const volatile __typeof__(field) *)&(field))
 
-static const struct descriptor *descriptors_at(const struct tt_memory *mem, const struct tt_virtio_queue *q)
+static const void *descriptors_at(const struct tt_memory *mem, const struct tt_virtio_queue *q)
 {
 	return tt_memory_at(mem, q->descriptors, q->size * sizeof(struct descriptor));
 }
 
-static const struct available *available_at(const struct tt_memory *mem, const struct tt_virtio_queue *q)
+static const struct available *available_at(const struct tt_memory *mem,
+					    const struct tt_virtio_queue *q)
 {
-	return tt_memory_at(mem, q->available, sizeof(struct available) + q->size * sizeof(uint16_t));
+	return tt_memory_at(mem, q->available,
+			    sizeof(struct available) + q->size * sizeof(uint16_t));
 }
 
 static struct used *used_at(const struct tt_memory *mem, const struct tt_virtio_queue *q)
 {
-	return tt_memory_at(mem, q->used, sizeof(struct used) + q->size * sizeof(struct used_element));
+	return tt_memory_at(mem, q->used,
+			    sizeof(struct used) + q->size * sizeof(struct used_element));
 }
 
 const char *tt_virtio_queue_check(const struct tt_memory *mem, const struct tt_virtio_queue *q)
@@ -165,19 +168,22 @@ static const char *add_buffer(const struct tt_memory *mem, struct tt_virtio_chai
 	return NULL;
 }
 
-static struct descriptor read_descriptor(const struct descriptor *d)
+/* Indirect tables need not be aligned. */
+static struct descriptor read_descriptor(const void *table, unsigned int index)
 {
-	return (struct descriptor){
-		.address = read_once(d->address),
-		.len = read_once(d->len),
-		.flags = read_once(d->flags),
-		.next = read_once(d->next),
-	};
+	struct descriptor d;
+
+	memcpy(&d, (const uint8_t *)table + index * sizeof(d), sizeof(d));
+	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* it is not read again */
+	return d;
 }
 
-/* The chain that begins at index, up to its end or to an indirect descriptor, which is left in *last. */
+/*
+ * The chain that begins at index, up to its end or to an indirect descriptor, which is left in
+ * *last.
+ */
 static const char *walk(const struct tt_memory *mem, struct tt_virtio_chain *chain,
-			const struct descriptor *table, unsigned int size, unsigned int index,
+			const void *table, unsigned int size, unsigned int index,
 			struct descriptor *last)
 {
 	const char *why;
@@ -185,7 +191,7 @@ static const char *walk(const struct tt_memory *mem, struct tt_virtio_chain *cha
 	for (;;) {
 		if (index >= size)
 			return "an index of a descriptor is too large";
-		*last = read_descriptor(&table[index]);
+		*last = read_descriptor(table, index);
 		if (last->flags & DESCRIPTOR_INDIRECT)
 			return NULL;
 		why = add_buffer(mem, chain, last);
@@ -199,14 +205,14 @@ static const char *walk(const struct tt_memory *mem, struct tt_virtio_chain *cha
 static const char *walk_indirect(const struct tt_memory *mem, struct tt_virtio_chain *chain,
 				 const struct descriptor *indirect)
 {
-	const struct descriptor *table = tt_memory_at(mem, indirect->address, indirect->len);
-	unsigned int size = indirect->len / sizeof(*table);
+	const void *table = tt_memory_at(mem, indirect->address, indirect->len);
+	unsigned int size = indirect->len / sizeof(struct descriptor);
 	struct descriptor last;
 	const char *why;
 
 	if (indirect->flags & DESCRIPTOR_NEXT)
 		return "an indirect descriptor has a successor";
-	if (!size || indirect->len % sizeof(*table))
+	if (!size || indirect->len % sizeof(struct descriptor))
 		return "an indirect table has a length that is no multiple of 16";
 	if (!table)
 		return "an indirect table is not in RAM";
@@ -221,7 +227,7 @@ int tt_virtio_peek(const struct tt_virtio *v, unsigned int queue, struct tt_virt
 {
 	const struct tt_virtio_queue *q = &v->state.queues[queue];
 	const struct tt_memory *mem = &v->machine->memory;
-	const struct descriptor *table = descriptors_at(mem, q);
+	const void *table = descriptors_at(mem, q);
 	const struct available *available = available_at(mem, q);
 	struct descriptor last;
 	uint16_t ahead;
@@ -239,9 +245,9 @@ int tt_virtio_peek(const struct tt_virtio *v, unsigned int queue, struct tt_virt
 	chain->readable = chain->writable = (struct tt_buffers){ .iov = chain->iov };
 	*why = walk(mem, chain, table, q->size, chain->head, &last);
 	if (!*why && (last.flags & DESCRIPTOR_INDIRECT))
-		*why = v->state.features & TT_VIRTIO_F_INDIRECT_DESC ?
-			       walk_indirect(mem, chain, &last) :
-			       "an indirect descriptor, which was not negotiated";
+		*why = v->state.features & TT_VIRTIO_F_INDIRECT_DESC
+			       ? walk_indirect(mem, chain, &last)
+			       : "an indirect descriptor, which was not negotiated";
 	return *why ? -EINVAL : 1;
 }
 

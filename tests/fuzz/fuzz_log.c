@@ -2,8 +2,9 @@
 /*
  * fuzz_log.c - libFuzzer target: any bytes given to the log's reader.
  *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -std=gnu11 -D_GNU_SOURCE -Iinclude \
- *	tests/fuzz/fuzz_log.c replay/log_*.c -lzstd -luring -lxxhash -lm -o build/fuzz_log
+ * sources: replay/log_*.c
+ *
+ *   tests/fuzz/build tests/fuzz/fuzz_log.c build/fuzz_log
  *   build/fuzz_log -max_total_time=60
  *
  * The first byte chooses what the rest is:

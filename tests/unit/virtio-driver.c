@@ -18,7 +18,8 @@ static int disk_call(struct tt_disk *disk, uint64_t instr)
 	return d->fail;
 }
 
-static int memory_disk_read(struct tt_disk *disk, uint64_t sector, const struct iovec *iov, int iovcnt)
+static int memory_disk_read(struct tt_disk *disk, uint64_t sector, const struct iovec *iov,
+			    int iovcnt)
 {
 	struct memory_disk *d = (struct memory_disk *)disk;
 	const uint8_t *from = d->data + sector * TT_SECTOR_SIZE;
@@ -29,8 +30,8 @@ static int memory_disk_read(struct tt_disk *disk, uint64_t sector, const struct 
 	return disk_call(disk, d->instr);
 }
 
-static int memory_disk_write(struct tt_disk *disk, uint64_t sector, const struct iovec *iov, int iovcnt,
-			     uint64_t instr)
+static int memory_disk_write(struct tt_disk *disk, uint64_t sector, const struct iovec *iov,
+			     int iovcnt, uint64_t instr)
 {
 	uint8_t *to = ((struct memory_disk *)disk)->data + sector * TT_SECTOR_SIZE;
 	int i;
@@ -152,18 +153,23 @@ unsigned int driver_find_capability(struct driver *d, unsigned int slot, unsigne
 	unsigned int at = driver_pci_read(d, slot, 0x34, 1);
 
 	for (; at; at = driver_pci_read(d, slot, at + 1, 1)) {
-		if (driver_pci_read(d, slot, at, 1) == 0x09 && driver_pci_read(d, slot, at + 3, 1) == type)
+		if (driver_pci_read(d, slot, at, 1) == 0x09 &&
+		    driver_pci_read(d, slot, at + 3, 1) == type)
 			return at;
 	}
 	return 0;
 }
 
+static uint32_t bar_address(struct driver *d, unsigned int bar)
+{
+	return driver_pci_read(d, d->slot, 0x10 + 4 * bar, 4) & ~3u;
+}
+
 static uint64_t capability_address(struct driver *d, unsigned int type)
 {
 	unsigned int at = driver_find_capability(d, d->slot, type);
-	unsigned int bar = driver_pci_read(d, d->slot, at + 4, 1);
 
-	return (driver_pci_read(d, d->slot, 0x10 + 4 * bar, 4) & ~3u) +
+	return bar_address(d, driver_pci_read(d, d->slot, at + 4, 1)) +
 	       driver_pci_read(d, d->slot, at + 8, 4);
 }
 
@@ -177,7 +183,7 @@ void driver_open(struct driver *d, unsigned int slot)
 	d->notify = capability_address(d, 2);
 	d->isr = capability_address(d, 3);
 	d->config = capability_address(d, 4);
-	d->msix = (driver_pci_read(d, slot, 0x10 + 4 * (driver_pci_read(d, slot, msix + 4, 1) & 7), 4) & ~15u) +
+	d->msix = bar_address(d, driver_pci_read(d, slot, msix + 4, 4) & 7) +
 		  (driver_pci_read(d, slot, msix + 4, 4) & ~7u);
 }
 
@@ -244,7 +250,7 @@ void driver_start(struct driver *d)
 	unsigned int queue;
 
 	driver_negotiate(d, driver_offered(d));
-	for (queue = 0; queue < common_read(d, COMMON_NUM_QUEUES, 2); queue++)
+	for (queue = 0; queue < 2 && queue < common_read(d, COMMON_NUM_QUEUES, 2); queue++)
 		driver_setup_queue(d, queue);
 	common_write(d, COMMON_STATUS, driver_status(d) | STATUS_DRIVER_OK, 1);
 }
@@ -283,9 +289,10 @@ uint16_t driver_add(struct driver *d, unsigned int queue, const struct buffer *b
 	unsigned int i;
 
 	for (i = 0; i < count; i++, d->free[queue]++)
-		driver_descriptor(d, queue, d->free[queue] % QUEUE_SIZE, buffers[i].gpa, buffers[i].len,
-				  (buffers[i].writable ? DESC_WRITE : 0) | (i + 1 < count ? DESC_NEXT : 0),
-				  (d->free[queue] + 1) % QUEUE_SIZE);
+		driver_descriptor(
+			d, queue, d->free[queue] % QUEUE_SIZE, buffers[i].gpa, buffers[i].len,
+			(buffers[i].writable ? DESC_WRITE : 0) | (i + 1 < count ? DESC_NEXT : 0),
+			(d->free[queue] + 1) % QUEUE_SIZE);
 	driver_offer(d, queue, head);
 	return head;
 }
