@@ -3,8 +3,8 @@
  * bus.c - who answers at an address: port I/O and memory-mapped I/O.
  *
  * Claims are few and seldom change: a sorted array with a binary search, and the last hit tried
- * first because guests talk to one device for a while. A device is only called for accesses of 1, 2,
- * 4 or 8 bytes that lie inside its claim; everything else is split into bytes here, so that no
+ * first because guests talk to one device for a while. A device is only called for accesses of 1,
+ * 2, 4 or 8 bytes that lie inside its claim; everything else is split into bytes here, so that no
  * device has to think about straddling accesses.
  */
 #include <stdlib.h>
@@ -103,7 +103,8 @@ static void space_remove(struct space *space, uint64_t base)
 	if (at == space->nr)
 		return;
 	space->nr--;
-	memmove(&space->claims[at], &space->claims[at + 1], (space->nr - at) * sizeof(*space->claims));
+	memmove(&space->claims[at], &space->claims[at + 1],
+		(space->nr - at) * sizeof(*space->claims));
 	space->last = 0;
 }
 

@@ -3,8 +3,8 @@
  * disk_raw.c - a disk that is a raw file or block device, read and written in place.
  *
  * Writes go to the host's page cache and are durable after a flush, as the guest expects of a disk
- * with a write cache. The file is locked, because two machines that write to one file system destroy
- * it.
+ * with a write cache. The file is locked, because two machines that write to one file system
+ * destroy it.
  */
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -60,7 +60,8 @@ static int raw_read(struct tt_disk *disk, uint64_t sector, const struct iovec *i
 	return transfer(((struct raw *)disk)->fd, preadv, sector, iov, iovcnt);
 }
 
-static int raw_write(struct tt_disk *disk, uint64_t sector, const struct iovec *iov, int iovcnt, uint64_t instr)
+static int raw_write(struct tt_disk *disk, uint64_t sector, const struct iovec *iov, int iovcnt,
+		     uint64_t instr)
 {
 	(void)instr;
 	return transfer(((struct raw *)disk)->fd, pwritev, sector, iov, iovcnt);
@@ -81,7 +82,8 @@ static int write_zeroes(struct raw *raw, uint64_t sector, uint64_t count)
 	return ret;
 }
 
-static int raw_zero(struct tt_disk *disk, uint64_t sector, uint64_t count, bool discard, uint64_t instr)
+static int raw_zero(struct tt_disk *disk, uint64_t sector, uint64_t count, bool discard,
+		    uint64_t instr)
 {
 	struct raw *raw = (struct raw *)disk;
 	int mode = FALLOC_FL_KEEP_SIZE | (discard ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
@@ -89,7 +91,8 @@ static int raw_zero(struct tt_disk *disk, uint64_t sector, uint64_t count, bool 
 	(void)instr;
 	if (!count)
 		return 0;
-	if (!fallocate(raw->fd, mode, (off_t)(sector * TT_SECTOR_SIZE), (off_t)(count * TT_SECTOR_SIZE)))
+	if (!fallocate(raw->fd, mode, (off_t)(sector * TT_SECTOR_SIZE),
+		       (off_t)(count * TT_SECTOR_SIZE)))
 		return 0;
 	return errno == EOPNOTSUPP ? write_zeroes(raw, sector, count) : -errno;
 }
@@ -132,14 +135,15 @@ static int find_size(const char *path, int fd, uint64_t *bytes, struct tt_error 
 		return tt_fail(err, -errno, "%s: %s", path, strerror(errno));
 	*bytes = st.st_size;
 	if (S_ISBLK(st.st_mode) && ioctl(fd, BLKGETSIZE64, bytes) < 0)
-		return tt_fail(err, -errno, "%s: its size cannot be read: %s", path, strerror(errno));
+		return tt_fail(err, -errno, "%s: its size cannot be read: %s", path,
+			       strerror(errno));
 	if (!S_ISBLK(st.st_mode) && !S_ISREG(st.st_mode))
 		return tt_fail(err, -EINVAL, "%s: not a file or block device", path);
 	if (!*bytes || *bytes % TT_SECTOR_SIZE)
 		return tt_fail(err, -EINVAL,
 			       "%s: %llu bytes are not a disk of whole 512-byte sectors; "
-			       "`truncate -s %%512 %s` fills up the last one", path,
-			       (unsigned long long)*bytes, path);
+			       "`truncate -s %%512 %s` fills up the last one",
+			       path, (unsigned long long)*bytes, path);
 	return 0;
 }
 

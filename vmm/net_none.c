@@ -7,7 +7,8 @@
 
 #include "net.h"
 
-static int none_start(struct tt_net *net, struct tt_machine *m, unsigned int index, struct tt_error *err)
+static int none_start(struct tt_net *net, struct tt_machine *m, unsigned int index,
+		      struct tt_error *err)
 {
 	(void)net;
 	(void)m;

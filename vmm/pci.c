@@ -60,7 +60,9 @@ static const uint8_t bridge_writable[TT_PCI_CONFIG_SIZE] = {
 	[0x3c] = 0xff,		      /* interrupt line */
 };
 
-/* Vendor 8086 (Intel), device 1237: the 82441FX of the 440FX. Its subsystem says QEMU to SeaBIOS. */
+/*
+ * Vendor 8086 (Intel), device 1237: the 82441FX of the 440FX. Its subsystem says QEMU to SeaBIOS.
+ */
 static const uint8_t pc_bridge_reset[] = {
 	0x86, 0x80, 0x37, 0x12, /* vendor, device */
 	0x07, 0x00, 0x00, 0x00, /* command: I/O, memory, bus master; status */
@@ -132,9 +134,11 @@ static void map_bars(struct pci *pci, struct tt_pci_function *f)
 		if (!bar->size || !base)
 			continue;
 		if (bar->io && (command & TT_PCI_COMMAND_IO) && base <= UINT16_MAX)
-			ret = tt_bus_add_pio(pci->machine, base, bar->size, bar->read, bar->write, f->ctx);
+			ret = tt_bus_add_pio(pci->machine, base, bar->size, bar->read, bar->write,
+					     f->ctx);
 		else if (!bar->io && (command & TT_PCI_COMMAND_MEMORY))
-			ret = tt_bus_add_mmio(pci->machine, base, bar->size, bar->read, bar->write, f->ctx);
+			ret = tt_bus_add_mmio(pci->machine, base, bar->size, bar->read, bar->write,
+					      f->ctx);
 		if (!ret)
 			f->mapped[i] = base;
 	}
@@ -207,7 +211,8 @@ void tt_pci_set_intx(struct tt_machine *m, struct tt_pci_function *function, boo
 {
 	uint16_t status = tt_pci_get16(function->config, TT_PCI_STATUS) & ~TT_PCI_STATUS_INTERRUPT;
 
-	tt_pci_put16(function->config, TT_PCI_STATUS, level ? status | TT_PCI_STATUS_INTERRUPT : status);
+	tt_pci_put16(function->config, TT_PCI_STATUS,
+		     level ? status | TT_PCI_STATUS_INTERRUPT : status);
 	update_lines(machine_pci(m));
 }
 

@@ -8,12 +8,12 @@
  *   virtio_pci.c	the transport: PCI, configuration structures, interrupts
  *   virtio_msix.c	MSI-X
  *
- * Requests are served synchronously, on the vCPU's thread, at the exit that notifies the device; what
- * comes from outside is delivered where the seam says so. All that a guest can see of a device is in
- * struct tt_virtio_state; the kinds of devices have no state of their own.
+ * Requests are served synchronously, on the vCPU's thread, at the exit that notifies the device;
+ * what comes from outside is delivered where the seam says so. All that a guest can see of a device
+ * is in struct tt_virtio_state; the kinds of devices have no state of their own.
  *
- * A guest can put anything into its queues. What the specification forbids breaks the device: it sets
- * DEVICE_NEEDS_RESET, says so once, and does nothing until the driver resets it.
+ * A guest can put anything into its queues. What the specification forbids breaks the device: it
+ * sets DEVICE_NEEDS_RESET, says so once, and does nothing until the driver resets it.
  */
 #ifndef TTVM_VIRTIO_H
 #define TTVM_VIRTIO_H
@@ -85,7 +85,7 @@ struct tt_virtio_state {
 };
 
 _Static_assert(sizeof(struct tt_virtio_state) == TT_PCI_CONFIG_SIZE + 16 * TT_MSIX_VECTORS + 8 +
-							40 * TT_VIRTIO_MAX_QUEUES + 24,
+							 40 * TT_VIRTIO_MAX_QUEUES + 24,
 	       "digest: no padding");
 
 /* ------------------------------------------------------------------ devices */
@@ -132,10 +132,11 @@ void tt_virtio_break(struct tt_virtio *v, const char *why);
 /* The queue is ready for use by the device. */
 bool tt_virtio_queue_ready(const struct tt_virtio *v, unsigned int queue);
 
+/* Entropy always; the others as config.virtio_console, config.nets, and config.disks say. */
 int tt_virtio_rng_create(struct tt_machine *m, struct tt_error *err);
-int tt_virtio_console_create(struct tt_machine *m, struct tt_error *err); /* config.virtio_console */
-int tt_virtio_net_create(struct tt_machine *m, struct tt_error *err);	  /* config.nets */
-int tt_virtio_blk_create(struct tt_machine *m, struct tt_error *err);	  /* config.disks */
+int tt_virtio_console_create(struct tt_machine *m, struct tt_error *err);
+int tt_virtio_net_create(struct tt_machine *m, struct tt_error *err);
+int tt_virtio_blk_create(struct tt_machine *m, struct tt_error *err);
 
 /* ------------------------------------------------------------------ queues */
 
@@ -146,14 +147,19 @@ struct tt_buffers {
 	size_t len; /* sum */
 };
 
-/* Take len bytes off the front and copy them to data, or from data; fewer when there are not as many. */
+/*
+ * Take len bytes off the front and copy them to data, or from data; fewer when there are not as
+ * many.
+ */
 size_t tt_buffers_read(struct tt_buffers *buffers, void *data, size_t len);
 size_t tt_buffers_write(struct tt_buffers *buffers, const void *data, size_t len);
 /* Take the last byte off and return it; NULL when there is none. */
 uint8_t *tt_buffers_last(struct tt_buffers *buffers);
 void tt_buffers_zero(const struct tt_buffers *buffers);
 
-/* A request: what the driver gives to the device, and where it wants the answer. Not to be copied. */
+/*
+ * A request: what the driver gives to the device, and where it wants the answer. Not to be copied.
+ */
 struct tt_virtio_chain {
 	uint16_t head;
 	struct tt_buffers readable;
@@ -161,7 +167,10 @@ struct tt_virtio_chain {
 	struct iovec iov[TT_VIRTIO_QUEUE_SIZE];
 };
 
-/* The next chain of a queue that is ready: 1, 0 when there is none, -EINVAL and *why. Changes nothing. */
+/*
+ * The next chain of a queue that is ready: 1, 0 when there is none, -EINVAL and *why. Changes
+ * nothing.
+ */
 int tt_virtio_peek(const struct tt_virtio *v, unsigned int queue, struct tt_virtio_chain *chain,
 		   const char **why);
 /* Take the next chain: true, or false when there is none, or what is there broke the device. */

@@ -3,9 +3,9 @@
  * virtio_blk.c - a disk (virtio 1.2, section 5.2): reads, writes, flush, discard, write zeroes.
  *
  * A request is complete when the exit that notified of it returns. The disk reads into guest memory
- * and writes from it directly. What a failed request leaves there does not depend on how far the disk
- * got: a read leaves zeroes, so that a replay, which repeats the failure without asking the disk,
- * leaves the same.
+ * and writes from it directly. What a failed request leaves there does not depend on how far the
+ * disk got: a read leaves zeroes, so that a replay, which repeats the failure without asking the
+ * disk, leaves the same.
  */
 #include <string.h>
 
@@ -90,7 +90,8 @@ static int zero_ranges(const struct request *r)
 	for (i = 0; i < r->num_ranges && !ret; i++) {
 		bool discard = r->type == TYPE_DISCARD || (r->ranges[i].flags & RANGE_UNMAP);
 
-		ret = r->disk->ops->zero(r->disk, r->ranges[i].sector, r->ranges[i].count, discard, r->instr);
+		ret = r->disk->ops->zero(r->disk, r->ranges[i].sector, r->ranges[i].count, discard,
+					 r->instr);
 	}
 	return ret;
 }
@@ -176,7 +177,8 @@ static uint8_t get_id(const struct tt_virtio *v, const struct tt_disk *disk, str
 }
 
 /* chain is what stands between header and status. */
-static uint8_t serve(struct tt_virtio *v, const struct header *header, struct tt_virtio_chain *chain)
+static uint8_t serve(struct tt_virtio *v, const struct header *header,
+		     struct tt_virtio_chain *chain)
 {
 	struct request r = { .disk = v->backend, .type = header->type, .sector = header->sector };
 

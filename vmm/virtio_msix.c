@@ -70,7 +70,8 @@ void tt_msix_raise(struct tt_virtio *v, uint16_t vector)
 /* Table and pending bits as the guest sees them: dwords, of which it may access one or two. */
 static uint32_t *table_dword(struct tt_virtio *v, uint32_t offset)
 {
-	return offset < num_vectors(v) * ENTRY_SIZE ? (uint32_t *)v->state.msix.table + offset / 4 : NULL;
+	return offset < num_vectors(v) * ENTRY_SIZE ? (uint32_t *)v->state.msix.table + offset / 4
+						    : NULL;
 }
 
 static uint32_t read_dword(struct tt_virtio *v, uint32_t offset)

@@ -52,7 +52,8 @@ static size_t net_room(void *ctx)
 	struct tt_virtio_chain chain;
 	const char *why;
 
-	if (!tt_virtio_queue_ready(v, QUEUE_RECEIVE) || tt_virtio_peek(v, QUEUE_RECEIVE, &chain, &why) <= 0)
+	if (!tt_virtio_queue_ready(v, QUEUE_RECEIVE) ||
+	    tt_virtio_peek(v, QUEUE_RECEIVE, &chain, &why) <= 0)
 		return 0; /* what is wrong with a chain is said when the driver notifies */
 	return chain.writable.len >= RECEIVE_ROOM ? TT_FRAME_MAX : 0;
 }

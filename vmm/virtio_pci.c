@@ -7,8 +7,8 @@
  *   BAR 1, memory	0x000 common configuration, 0x040 ISR, 0x100 configuration of the device,
  *			0x800 MSI-X table, 0xc00 MSI-X pending bits
  *
- * Notification is by a port because a port access leaves the guest without its instruction having to
- * be decoded. Interrupts are MSI-X messages, or INTA as long as the driver has not enabled MSI-X.
+ * Notification is by a port because a port access leaves the guest without its instruction having
+ * to be decoded. Interrupts are MSI-X messages, or INTA as long as MSI-X is not enabled.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,8 +93,9 @@ void tt_virtio_break(struct tt_virtio *v, const char *why)
 		return;
 	s->status |= TT_VIRTIO_NEEDS_RESET;
 	if (m->message) {
-		snprintf(text, sizeof(text), "%s: %s: the device stops until the guest's driver resets it",
-			 v->name, why);
+		snprintf(text, sizeof(text),
+			 "%s: %s: the device stops until the guest's driver resets it", v->name,
+			 why);
 		m->message(m->message_ctx, text);
 	}
 	if (s->status & TT_VIRTIO_DRIVER_OK)
@@ -190,7 +191,10 @@ static void write_status(struct tt_virtio *v, uint8_t status)
 		reset_device(v);
 		return;
 	}
-	/* The bit stays clear when the driver takes what is not offered, or wants the legacy interface. */
+	/*
+	 * The bit stays clear when the driver takes what is not offered, or wants the legacy
+	 * interface.
+	 */
 	if (!(s->status & TT_VIRTIO_FEATURES_OK) &&
 	    ((s->features & ~v->features) || !(s->features & TT_VIRTIO_F_VERSION_1)))
 		status &= ~TT_VIRTIO_FEATURES_OK;
@@ -345,7 +349,8 @@ static void memory_write(void *ctx, uint64_t addr, const void *data, unsigned in
  * The capability that gives access to the BARs through the configuration space, for firmware that
  * cannot reach memory BARs. Returns the BAR that it names now, NULL when the access is not allowed.
  */
-static const struct tt_pci_bar *window(const struct tt_virtio *v, uint32_t *offset, unsigned int *len)
+static const struct tt_pci_bar *window(const struct tt_virtio *v, uint32_t *offset,
+				       unsigned int *len)
 {
 	const uint8_t *config = v->state.pci;
 	const struct tt_pci_bar *bar;
@@ -419,7 +424,8 @@ static void describe_function(struct tt_virtio *v, unsigned int slot)
 	config[TT_PCI_INTERRUPT_LINE] = TT_PCI_GSI(slot);
 	config[TT_PCI_INTERRUPT_PIN] = 1;
 
-	tt_msix_capability(config, writable, CAP_MSIX, class->num_queues + 1, BAR_MEMORY, OFFSET_MSIX);
+	tt_msix_capability(config, writable, CAP_MSIX, class->num_queues + 1, BAR_MEMORY,
+			   OFFSET_MSIX);
 	config[CAP_MSIX + 1] = CAP_COMMON;
 	put_capability(config, CAP_COMMON, CAP_NOTIFY, 16, CFG_COMMON, BAR_MEMORY, OFFSET_COMMON,
 		       sizeof(struct common));
@@ -430,8 +436,9 @@ static void describe_function(struct tt_virtio *v, unsigned int slot)
 		       TT_VIRTIO_CONFIG_SIZE);
 	put_capability(config, CAP_PCI, 0, 20, CFG_PCI, 0, 0, 0);
 
-	tt_pci_put16(writable, TT_PCI_COMMAND, 0x0547); /* I/O, memory, bus master, errors, INTx off */
-	writable[0x0c] = writable[0x0d] = 0xff;		/* cache line size, latency timer */
+	/* I/O, memory, bus master, errors, INTx off; cache line size and latency timer */
+	tt_pci_put16(writable, TT_PCI_COMMAND, 0x0547);
+	writable[0x0c] = writable[0x0d] = 0xff;
 	writable[TT_PCI_INTERRUPT_LINE] = 0xff;
 	writable[CAP_PCI_BAR] = 0xff;
 	memset(&writable[CAP_PCI_OFFSET], 0xff, 12); /* offset, length, data */
@@ -497,7 +504,8 @@ int tt_virtio_create(struct tt_machine *m, const struct tt_virtio_class *class,
 	ret = tt_pci_add(m, &v->function);
 	if (ret) {
 		free(v);
-		return tt_fail(err, ret, "%s: PCI device %u is taken", options->name, options->slot);
+		return tt_fail(err, ret, "%s: PCI device %u is taken", options->name,
+			       options->slot);
 	}
 	v->function.config = v->state.pci;
 	tt_device_add(m, &v->dev);

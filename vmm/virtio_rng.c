@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * virtio_rng.c - entropy (virtio 1.2, section 5.4). The host's random numbers come in as an input, so
- * that a recording has them; always present, because guests have no RDRAND.
+ * virtio_rng.c - entropy (virtio 1.2, section 5.4). The host's random numbers come in as an input,
+ * so that a recording has them; always present, because guests have no RDRAND.
  */
 #include <sys/random.h>
 
@@ -37,7 +37,10 @@ static void rng_deliver(void *ctx, const void *data, size_t len)
 	tt_virtio_interrupt(v, 0);
 }
 
-/* The seam delivers as soon as there is room. All there is to do is to look at what the driver wants. */
+/*
+ * The seam delivers as soon as there is room. All there is to do is to look at what the driver
+ * wants.
+ */
 static void rng_notify(struct tt_virtio *v, unsigned int queue)
 {
 	struct tt_virtio_chain chain;
@@ -58,7 +61,8 @@ int tt_virtio_rng_create(struct tt_machine *m, struct tt_error *err)
 		.num_queues = 1,
 		.notify = rng_notify,
 	};
-	const struct tt_virtio_options options = { .name = "virtio-rng", .slot = TT_VIRTIO_SLOT_RNG };
+	const struct tt_virtio_options options = { .name = "virtio-rng",
+						   .slot = TT_VIRTIO_SLOT_RNG };
 	struct tt_input input = { .room = rng_room, .deliver = rng_deliver, .fetch = rng_fetch };
 	struct tt_virtio *v;
 	int ret = tt_virtio_create(m, &class, &options, &v, err);

@@ -39,11 +39,16 @@ static void destroy(struct driver *d)
 enum { IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8, DISCARD = 11, WRITE_ZEROES = 13 };
 enum { OK, IOERR, UNSUPP };
 
-/* One request with len bytes of data at DATA; its status. written: as the device says, if not NULL. */
-static uint8_t request(struct driver *d, uint32_t type, uint64_t sector, uint32_t len, uint32_t *written)
+/*
+ * One request with len bytes of data at DATA; its status. written: as the device says, if not NULL.
+ */
+static uint8_t request(struct driver *d, uint32_t type, uint64_t sector, uint32_t len,
+		       uint32_t *written)
 {
 	bool to_driver = type == IN || type == GET_ID;
-	struct buffer buffers[] = { { HEADER, 16, false }, { DATA, len, to_driver }, { STATUS, 1, true } };
+	struct buffer buffers[] = { { HEADER, 16, false },
+				    { DATA, len, to_driver },
+				    { STATUS, 1, true } };
 	uint32_t unused;
 
 	if (!len)
@@ -104,8 +109,9 @@ static void test_disk_scattered_data(void **state)
 {
 	struct driver *d = create(TT_VIRTIO_SLOT_BLK);
 	const struct buffer read[] = {
-		{ HEADER, 16, false },	     { DATA, 1, true },		  { DATA + 0x1000, 510, true },
-		{ DATA + 0x2000, 512, true }, { DATA + 0x3000, 2, true }, /* 1 of data, status */
+		{ HEADER, 16, false },	      { DATA, 1, true },
+		{ DATA + 0x1000, 510, true }, { DATA + 0x2000, 512, true },
+		{ DATA + 0x3000, 2, true }, /* 1 of data, status */
 	};
 	unsigned int i;
 
@@ -166,7 +172,8 @@ static void test_disk_failures(void **state)
 }
 
 /* A seam that says "failed" without asking the disk, as a replay does. */
-static int failing_attempt(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx)
+static int failing_attempt(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx),
+			   void *ctx)
 {
 	(void)self;
 	(void)vcpu;
@@ -192,7 +199,8 @@ static void test_disk_failures_that_are_replayed(void **state)
 	destroy(d);
 }
 
-static void put_range(struct driver *d, unsigned int index, uint64_t sector, uint32_t count, uint32_t flags)
+static void put_range(struct driver *d, unsigned int index, uint64_t sector, uint32_t count,
+		      uint32_t flags)
 {
 	memcpy(driver_at(d, DATA + 16 * index), &sector, 8);
 	memcpy(driver_at(d, DATA + 16 * index + 8), &count, 4);
@@ -521,7 +529,8 @@ static void test_entropy(void **state)
 	assert_int_equal(tt_input_deliver(&d->f.m, TT_INPUT_ENTROPY, given, 128), 0);
 	assert_memory_equal(driver_at(d, DATA), given, 100);
 	assert_memory_equal(driver_at(d, DATA + 0x1000), given, 28);
-	assert_int_equal(tt_input_deliver(&d->f.m, TT_INPUT_ENTROPY, &byte, 1), -EINVAL); /* no room */
+	assert_int_equal(tt_input_deliver(&d->f.m, TT_INPUT_ENTROPY, &byte, 1),
+			 -EINVAL); /* no room */
 	assert_int_equal(driver_take_used(d, 0, &len), 2);
 
 	driver_add(d, 0, &much, 1);

@@ -47,8 +47,10 @@ static void test_devices_are_where_they_should_be(void **state)
 
 	(void)state;
 	for (i = 0; i < 4; i++) {
-		assert_int_equal(driver_pci_read(d, expected[i].slot, 0, 4), expected[i].id << 16 | 0x1af4);
-		assert_int_equal(driver_pci_read(d, expected[i].slot, 8, 4), expected[i].class << 8 | 1);
+		assert_int_equal(driver_pci_read(d, expected[i].slot, 0, 4),
+				 expected[i].id << 16 | 0x1af4);
+		assert_int_equal(driver_pci_read(d, expected[i].slot, 8, 4),
+				 expected[i].class << 8 | 1);
 		assert_int_equal(driver_pci_read(d, expected[i].slot, 0x3d, 1), 1);
 		assert_int_equal(driver_pci_read(d, expected[i].slot, 0x3c, 1),
 				 TT_PCI_GSI(expected[i].slot));
@@ -84,7 +86,8 @@ static void test_bars_have_addresses_and_sizes(void **state)
 {
 	struct driver *d = create();
 	unsigned int slots[] = { TT_VIRTIO_SLOT_RNG, TT_VIRTIO_SLOT_CONSOLE, TT_VIRTIO_SLOT_NET,
-				 TT_VIRTIO_SLOT_BLK }, i, j;
+				 TT_VIRTIO_SLOT_BLK },
+		     i, j;
 	uint32_t port[4], memory[4];
 
 	(void)state;
@@ -233,8 +236,8 @@ static void test_features(void **state)
 
 	(void)state;
 	driver_open(d, TT_VIRTIO_SLOT_BLK);
-	assert_int_equal(driver_offered(d), F_VERSION | F_INDIRECT | 1 << 2 | 1 << 6 | 1 << 9 | 1 << 13 |
-						    1 << 14);
+	assert_int_equal(driver_offered(d),
+			 F_VERSION | F_INDIRECT | 1 << 2 | 1 << 6 | 1 << 9 | 1 << 13 | 1 << 14);
 	common_write(d, COMMON_DEVICE_FEATURE_SELECT, 2, 4);
 	assert_int_equal(common_read(d, COMMON_DEVICE_FEATURE, 4), 0);
 	assert_int_equal(driver_negotiate(d, F_VERSION | 1 << 9),
@@ -387,7 +390,9 @@ static uint64_t pending_bits(struct driver *d)
 {
 	uint32_t where = driver_pci_read(d, d->slot, 0x48, 4);
 
-	return driver_read(d, (driver_pci_read(d, d->slot, 0x10 + 4 * (where & 7), 4) & ~15u) + (where & ~7u), 8);
+	return driver_read(
+		d, (driver_pci_read(d, d->slot, 0x10 + 4 * (where & 7), 4) & ~15u) + (where & ~7u),
+		8);
 }
 
 static void test_msix(void **state)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * test_virtio_queue.c - virtqueues: chains as they should be, and everything that a hostile driver can
- * put there instead.
+ * test_virtio_queue.c - virtqueues: chains as they should be, and everything that a hostile driver
+ * can put there instead.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,9 @@
 
 #define RAM_END FAKE_RAM_SIZE
 
-/* The disk, started, and a request for its serial number at descriptors 0 and 1 that is complete. */
+/*
+ * The disk, started, and a complete request for its serial number at descriptors 0 and 1.
+ */
 static struct driver *create(void)
 {
 	struct driver *d = malloc(sizeof(*d));
@@ -199,16 +201,11 @@ static void test_bad_addresses_and_lengths(void **state)
 		uint32_t len;
 		const char *why;
 	} bad[] = {
-		{ RAM_END - 20, 21, "not in RAM" },
-		{ RAM_END, 1, "not in RAM" },
-		{ SCRATCH, 0xffffffff, "not in RAM" },
-		{ UINT64_MAX, 1, "not in RAM" },
-		{ UINT64_MAX - 20, 21, "not in RAM" },
-		{ UINT64_MAX - 20, 0xffff, "not in RAM" },
-		{ TT_LAPIC_BASE, 21, "not in RAM" },
-		{ 0xe0000000, 21, "not in RAM" }, /* BARs */
-		{ 1ull << 32, 21, "not in RAM" },
-		{ SCRATCH, 0, "empty" },
+		{ RAM_END - 20, 21, "not in RAM" },    { RAM_END, 1, "not in RAM" },
+		{ SCRATCH, 0xffffffff, "not in RAM" }, { UINT64_MAX, 1, "not in RAM" },
+		{ UINT64_MAX - 20, 21, "not in RAM" }, { UINT64_MAX - 20, 0xffff, "not in RAM" },
+		{ TT_LAPIC_BASE, 21, "not in RAM" },   { 0xe0000000, 21, "not in RAM" }, /* BARs */
+		{ 1ull << 32, 21, "not in RAM" },      { SCRATCH, 0, "empty" },
 	};
 	struct driver *d = create();
 	unsigned int i;

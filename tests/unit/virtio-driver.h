@@ -40,7 +40,7 @@ enum {
 
 #define QUEUE_SIZE    16u
 #define QUEUE_AREA(q) (0x10000u + (q) * 0x4000u) /* descriptors, available, used: 4 KiB each */
-#define SCRATCH	      0x40000u			 /* guest memory for buffers from here on */
+#define SCRATCH	      0x40000u		       /* guest memory for buffers from here on */
 #define NO_VECTOR     0xffff
 
 #define DESC_NEXT     1
@@ -93,7 +93,8 @@ void driver_create(struct driver *d);
 void driver_destroy(struct driver *d);
 
 /* PCI configuration space of device `slot`. */
-uint32_t driver_pci_read(struct driver *d, unsigned int slot, unsigned int offset, unsigned int len);
+uint32_t driver_pci_read(struct driver *d, unsigned int slot, unsigned int offset,
+			 unsigned int len);
 void driver_pci_write(struct driver *d, unsigned int slot, unsigned int offset, uint32_t value,
 		      unsigned int len);
 /* Offset of the virtio capability of that type, 0 when there is none. */
