@@ -22,7 +22,7 @@ static const struct option long_options[] = {
 
 static const char help[] =
 	"usage: ttvm ctl SOCKET COMMAND [OPTION]...\n\n"
-	"Steer a run that was started with `ttvm run --control SOCKET`.\n\n"
+	"Steer a run that listens on a control socket; see ttvm-run(1).\n\n"
 	"  status        say how far it is: state, guest's seconds, instructions, events and bytes of the log\n"
 	"  pause         stop the guest where it is; no time passes for it\n"
 	"  resume        let it go on\n"
