@@ -427,6 +427,9 @@ static void on_a_terminal(enum ending ending, int *status)
 	char name[64], byte, drain[4096];
 	pid_t child;
 
+	/* They are compared with their padding. */
+	memset(&before, 0, sizeof(before));
+	memset(&after, 0, sizeof(after));
 	assert_int_equal(grantpt(master) | unlockpt(master) | ptsname_r(master, name, sizeof(name)), 0);
 	slave = open(name, O_RDWR | O_NOCTTY);
 	assert_true(slave >= 0);
