@@ -28,8 +28,11 @@ VMM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vmm/*.c))
 REPLAY_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard replay/*.c))
 TOOLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
 
+# Loaded by nbdkit for `ttvm disk export`; beside the program, or in lib/ttvm when it is installed.
+PLUGIN := $(BUILD)/nbdkit-ttdisk-plugin.so
+
 .PHONY: all module demo check bench lab lint install clean
-all: $(BUILD)/ttvm module
+all: $(BUILD)/ttvm $(PLUGIN) module
 
 $(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
 	@echo "  LD      $@"
@@ -52,6 +55,13 @@ $(BUILD)/%.o: %.c Makefile $(wildcard .config)
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 -include $(DISK_OBJS:.o=.d) $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
+
+# ttdisk once more, as position-independent code. Warnings and dependencies are the library's business.
+$(PLUGIN): tools/nbdkit/plugin.c $(wildcard ttdisk/*.[ch] include/ttvm/error.h) Makefile
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(filter-out -MMD -MP,$(ALL_CFLAGS)) -fPIC -shared -fvisibility=hidden $(LDFLAGS) -o $@ \
+		$(filter %.c,$^) -luring -lxxhash
 
 # The module, for each kernel of the lab, and for the running one where its headers are installed.
 HOST_BUILD := /lib/modules/$(shell uname -r)/build
@@ -78,8 +88,9 @@ lab: module
 	@tools/lab/run --no-module -- true && echo "the test machine is ready: tools/lab/run --help"
 
 # Binary, manual, completion, the module's source for DKMS, and headers of the interface.
-install: $(BUILD)/ttvm
+install: $(BUILD)/ttvm $(PLUGIN)
 	install -Dm755 $(BUILD)/ttvm $(DESTDIR)$(PREFIX)/bin/ttvm
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/ttvm $(PLUGIN)
 	for page in docs/man/*.1; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $$page; done
 	install -Dm644 tools/completion/ttvm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ttvm
 	install -Dm644 tools/completion/_ttvm $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ttvm

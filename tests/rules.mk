@@ -22,7 +22,12 @@ unit: $(UNIT_TESTS)
 unit-asan:
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='-O1 -g $(SANITIZE)' unit
 
-lab-tests: $(LAB_PROGRAMS) $(LAB_PRELOADS)
+lab-tests: $(LAB_PROGRAMS) $(LAB_PRELOADS) $(BUILD)/tests/disk-write
+
+$(BUILD)/tests/disk-write: tests/disk/disk-write.c $(BUILD)/libreplay.a $(BUILD)/libttdisk.a
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -Wl,--as-needed -o $@ $^ $(LIBS)
 
 guests:
 	@+$(MAKE) --no-print-directory -C tests/guests OUT=$(abspath $(BUILD)/tests/guests)

@@ -18,6 +18,7 @@ static const struct {
 	{ "info", cmd_info, "say what is in a recording" },
 	{ "trace", cmd_trace, "write the network traffic of a recording to a capture file" },
 	{ "ctl", cmd_ctl, "steer a run: status, pause, resume, mark, stop" },
+	{ "disk", cmd_disk, "look at disks that travel in time, at any point of it" },
 	{ "doctor", cmd_doctor, "say whether this machine can record and replay" },
 };
 

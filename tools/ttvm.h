@@ -30,6 +30,7 @@ int cmd_verify(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
+int cmd_disk(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* ---- message.c: what is said to the user, and how words become numbers ---- */
