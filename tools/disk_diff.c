@@ -201,7 +201,6 @@ static int compare_partition(struct diff *d, const struct disk_source *before, c
 	unsigned int damaged = 0;
 	int ret;
 
-	d->partition = new ? new->number : old->number;
 	if (old && new && old->offset == new->offset && old->size == new->size &&
 	    !disk_ranges_overlap(&d->ranges, old->offset, old->size))
 		return 0;
@@ -243,6 +242,7 @@ static int show_files(struct diff *d, struct tt_error *err)
 		const struct disk_partition *y = disk_partition_find(&new, number);
 
 		d->damaged = false;
+		d->partition = number;
 		if (x || y)
 			ret = compare_partition(d, &before, x, &after, y, err);
 		damaged |= d->damaged;

@@ -157,7 +157,7 @@ int disk_open_at(const char *disk, enum ttdisk_mode mode, const char *t, struct 
 static int read_source(const struct disk_source *source, uint64_t offset, void *data, size_t len)
 {
 	struct ttdisk *disk = source->ctx;
-	uint8_t sector[TTDISK_SECTOR];
+	uint8_t sector[TTDISK_SECTOR] = { 0 };
 	uint8_t *to = data;
 
 	while (len) {
