@@ -449,6 +449,7 @@ int ttdisk_gc(const char *history, const struct ttdisk_gc_options *options,
 	result->bytes_after = gc.end;
 	if (ret && err && !err->code)
 		tt_fail(err, ret, "%s: cannot collect: %s", history, strerror(-ret));
+	free(gc.points);
 	ttdisk_close(gc.disk);
 	return ret;
 }

@@ -324,9 +324,11 @@ static int find_instr(struct history *history, const char *name, uint64_t instr,
 		ret = locate(history, &region, by_instr, instr, state);
 	if (ret)
 		return fail(history, ret, ret == -ENOENT ? what : "the recording", err);
-	/* of a SESSION that is folded nothing is left before its fold's end */
-	if (!state->offset || (before_fold(history, state) && state->offset < region.limit &&
-			       state->instr != instr))
+	/*
+	 * Of a SESSION that is folded nothing is left before its fold's end; and a fold may hold more writes of the
+	 * same count.
+	 */
+	if (!state->offset || (before_fold(history, state) && state->offset < region.limit))
 		return fail(history, -ENOENT,
 			    "points around this instruction were removed by `ttvm disk gc`", err);
 	return 0;
