@@ -299,6 +299,45 @@ else
 	expect mount/not-a-file-system 1 'mount failed' "$TTVM" disk mount guest.img mnt --partition 2
 fi
 
+# ---- a file system in use: what is new is in its journal only ----
+
+if [ "$(id -u)" != 0 ] || [ ! -e /dev/loop-control ]; then
+	skipped journal 'a loop device can be mounted by root only'
+else
+	truncate -s 32M live.img
+	mke2fs -q -F -t ext4 live.img
+	"$TTVM" disk create live.img
+	mkdir -p live
+	cp live.img disk.img
+	if mount -o loop disk.img live 2>err; then
+		echo one >live/one
+		sync -f live
+		write image live.img.ttd disk.img 10
+		mkdir live/folder
+		mv live/one live/folder/uno
+		head -c 50000 /dev/urandom >live/two
+		sync -f live
+		cp live/two two
+		cp disk.img before.img
+		write image live.img.ttd before.img 20
+		umount live
+		"$TTVM" disk diff live.img base now --files --json >json
+		verdict journal/needed "$(dumpe2fs -h before.img 2>&1 | grep -q needs_recovery || echo 'the image is clean')"
+		equal journal/base "$(jq -r '.[] | "\(.change) \(.path)"' json)" $'added /folder\nadded /folder/uno\nadded /two'
+		equal journal/partition "$(jq -c 'map(.partition) | unique' json)" '[0]'
+		"$TTVM" disk diff live.img epoch:1 now --files --json >json
+		equal journal/step "$(jq -r '.[] | "\(.change) \(.path)"' json)" $'added /folder\nrenamed /folder/uno\nadded /two'
+		if [ -e /dev/fuse ] && command -v nbdfuse >/dev/null && "$TTVM" disk mount live.img live; then
+			same journal/mount two live/two
+			umount live
+		fi
+		"$TTVM" disk export live.img --raw out.img --force
+		same journal/unchanged before.img out.img
+	else
+		skipped journal "$(one_line err)"
+	fi
+fi
+
 # ---- branch, gc, check ----
 
 # One changed byte in the first epoch.
