@@ -164,12 +164,15 @@ static void set_mark(void *ctx, struct tt_vcpu *vcpu)
 	const struct tt_seam *seam = vcpu->machine->seam;
 	struct mark *mark = ctx;
 	const struct control_options *o = mark->options;
+	int ret;
 
 	mark->instructions = seam->ops->instructions(vcpu->machine->seam, vcpu);
-	if (o->recorder)
-		mark->error = tt_recorder_mark(o->recorder, vcpu, mark->name);
-	if (!mark->error && o->on_mark)
-		mark->error = o->on_mark(o->on_mark_ctx, mark->name, mark->instructions);
+	mark->error = o->recorder ? tt_recorder_mark(o->recorder, vcpu, mark->name) : -ENOTSUP;
+	if (o->on_mark && (!mark->error || mark->error == -ENOTSUP)) {
+		ret = o->on_mark(o->on_mark_ctx, mark->name, mark->instructions);
+		if (ret != -ENOTSUP)
+			mark->error = ret;
+	}
 }
 
 static bool is_mark_name(const char *name)
@@ -188,11 +191,11 @@ static json_t *do_mark(struct control *c, const char *name)
 
 	if (!name || !is_mark_name(name))
 		return fail("a mark's name has 1 to 63 letters, digits, dots, dashes or underscores");
-	if (!c->options.recorder && !c->options.on_mark)
-		return fail("nothing is recorded here, and no disk keeps a history: nowhere to put a mark");
 	ret = tt_machine_visit(c->options.machine, set_mark, &mark, VISIT_TIMEOUT);
 	if (ret)
 		return no_visit(ret);
+	if (mark.error == -ENOTSUP)
+		return fail("nothing is recorded here, and no disk keeps a history: nowhere to put a mark");
 	if (mark.error) {
 		snprintf(why, sizeof(why), "the mark is not set: %s", strerror(-mark.error));
 		return fail(why);

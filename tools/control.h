@@ -20,7 +20,7 @@ struct control_options {
 	struct tt_recorder *recorder; /* NULL: nothing is recorded */
 	/*
 	 * A mark is being set, after it went to the recording; on vCPU 0's thread, device lock held. instructions is 0
-	 * where nobody counts. 0 or -errno. May be NULL.
+	 * where nobody counts. 0 or -errno; -ENOTSUP: no disk keeps marks. May be NULL.
 	 */
 	int (*on_mark)(void *ctx, const char *name, uint64_t instructions);
 	void *on_mark_ctx;

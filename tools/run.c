@@ -259,6 +259,7 @@ static int mark_disks(void *ctx, const char *name, uint64_t instructions)
 {
 	struct tt_machine *m = ctx;
 	struct tt_error err = { 0 };
+	bool marked = false;
 	unsigned int i;
 	int ret;
 
@@ -267,8 +268,9 @@ static int mark_disks(void *ctx, const char *name, uint64_t instructions)
 		ret = tt_disk_mark(m->config.disks[i], name, &err);
 		if (ret && ret != -ENOTSUP)
 			return ret;
+		marked |= !ret;
 	}
-	return 0;
+	return marked ? 0 : -ENOTSUP;
 }
 
 struct disk_pause {

@@ -110,28 +110,39 @@ static bool must_stand(const struct tt_machine *m)
 	return p->wanted && !m->stop_requested && m->end == TT_END_NONE;
 }
 
+/* Take the time since `since` off the vCPU's; returns now. */
+static uint64_t skip_time(struct tt_vcpu *vcpu, uint64_t since)
+{
+	struct tt_seam *seam = vcpu->machine->seam;
+	uint64_t now = __rdtsc();
+
+	if (seam->ops->resumed)
+		seam->ops->resumed(seam, vcpu, now - since);
+	return now;
+}
+
 void tt_pause_point(struct tt_vcpu *vcpu)
 {
 	struct tt_machine *m = vcpu->machine;
 	struct pause *p = m->pause;
-	uint64_t start = __rdtsc();
-	bool stood = false;
+	uint64_t since;
 
 	pthread_mutex_lock(&p->lock);
 	make_visits(vcpu);
 	if (must_stand(m)) {
-		stood = true;
+		since = __rdtsc();
 		p->standing++;
 		pthread_cond_broadcast(&p->changed);
 		while (must_stand(m)) {
 			pthread_cond_wait(&p->changed, &p->lock);
+			/* A visitor that looks at the clock sees it stand still. */
+			since = skip_time(vcpu, since);
 			make_visits(vcpu);
 		}
+		skip_time(vcpu, since);
 		p->standing--;
 	}
 	pthread_mutex_unlock(&p->lock);
-	if (stood && m->seam->ops->resumed)
-		m->seam->ops->resumed(m->seam, vcpu, __rdtsc() - start);
 }
 
 void tt_pause_end(struct tt_machine *m)

@@ -70,8 +70,8 @@ struct tt_seam_ops {
 	int (*attempt)(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx), void *ctx);
 	/* Instructions that the vCPU has executed up to its current deterministic exit; 0 where nobody counts. */
 	uint64_t (*instructions)(struct tt_seam *self, struct tt_vcpu *vcpu);
-	/* The vCPU stood still for so many host ticks (tt_machine_pause()), which are not to be virtual time. Without the
-	 * device lock. May be NULL. */
+	/* The vCPU has stood still for so many host ticks more (tt_machine_pause()), which are not to be virtual time.
+	 * Without the device lock. May be NULL. */
 	void (*resumed)(struct tt_seam *self, struct tt_vcpu *vcpu, uint64_t ticks);
 	/* The machine has ended or the vCPU was asked to stop: last call for this vCPU, on its thread. */
 	void (*vcpu_end)(struct tt_seam *self, struct tt_vcpu *vcpu);

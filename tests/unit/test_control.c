@@ -146,6 +146,9 @@ static void test_marks(void **state)
 	snprintf(request, sizeof(request), "{\"command\":\"mark\",\"name\":\"%.64s\"}", name);
 	expect(&rig, request, reason);
 	assert_string_equal(rig.marked, "paused");
+	rig.mark_error = -ENOTSUP;
+	expect(&rig, "{\"command\":\"mark\",\"name\":\"x\"}",
+	       "{\"ok\":false,\"error\":\"nothing is recorded here, and no disk keeps a history: nowhere to put a mark\"}");
 	rig.mark_error = -EIO;
 	expect(&rig, "{\"command\":\"mark\",\"name\":\"x\"}",
 	       "{\"ok\":false,\"error\":\"the mark is not set: Input/output error\"}");

@@ -105,7 +105,7 @@ static void test_pause_and_resume(void **state)
 	tt_machine_resume(&rig.f.m);
 	usleep(20000);
 	assert_true(laps(&rig, 0) > before[0] && laps(&rig, 1) > before[1]);
-	assert_int_equal(rig.resumes, 1);
+	assert_true(rig.resumes >= 1);
 	assert_true(rig.resumed > 1000000); /* TSC ticks of 20 ms on any host */
 	assert_false(tt_machine_is_paused(&rig.f.m));
 	assert_int_equal(__atomic_load_n(&rig.f.m.attention, __ATOMIC_RELAXED), 0);
