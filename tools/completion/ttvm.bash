@@ -71,11 +71,19 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -W "stop continue" -- "$cur")
 		return
 		;;
+	--on-disk-error)
+		mapfile -t COMPREPLY < <(compgen -W "report pause" -- "$cur")
+		return
+		;;
+	--net)
+		mapfile -t COMPREPLY < <(compgen -W "user user,tcp: tap: none" -- "$cur")
+		return
+		;;
 	--mem | -m)
 		mapfile -t COMPREPLY < <(compgen -W "256M 512M 1G 2G 4G" -- "$cur")
 		return
 		;;
-	--initrd | --stats | --record | --control | --pcap)
+	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --pcap)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
