@@ -6,6 +6,8 @@
 #   unit-asan     the same under build/asan/, with the address and undefined-behaviour sanitizers
 #   lab-tests     build/tests/NAME for each tests/lab/NAME.c; preload-NAME.c becomes preload-NAME.so
 #   guests        build/tests/guests/NAME, the tiny test kernels
+#   fuzz          build/fuzz/NAME for each tests/fuzz/fuzz_NAME.c, and FUZZ_SECONDS (600) of each; the corpus stays
+#                 in build/fuzz/NAME.corpus, what crashed beside it
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 UNIT_SHARED := $(patsubst %.c,$(BUILD)/%.o,$(filter-out tests/unit/test_%.c,$(wildcard tests/unit/*.c)))
@@ -16,7 +18,7 @@ LAB_PROGRAMS := $(patsubst tests/lab/%.c,$(BUILD)/tests/%,$(filter-out tests/lab
 
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
-.PHONY: unit unit-asan lab-tests guests
+.PHONY: unit unit-asan lab-tests guests fuzz
 unit: $(UNIT_TESTS)
 
 unit-asan:
@@ -36,6 +38,13 @@ guests:
 $(BUILD)/libtools.a: $(filter-out $(BUILD)/tools/main.o,$(TOOLS_OBJS))
 	@rm -f $@
 	@$(AR) rcs $@ $^
+
+FUZZ_SECONDS ?= 600
+fuzz:
+	@set -e; mkdir -p $(BUILD)/fuzz; for target in tests/fuzz/fuzz_*.c; do \
+		name=$$(basename $$target .c); out=$(abspath $(BUILD))/fuzz/$${name#fuzz_}; \
+		tests/fuzz/build $$target $$out; mkdir -p $$out.corpus; \
+		(cd $(BUILD)/fuzz && $$out -max_total_time=$(FUZZ_SECONDS) -timeout=60 $$out.corpus); done
 
 $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libtools.a $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
 	@mkdir -p $(@D)
