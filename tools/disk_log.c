@@ -17,7 +17,7 @@ enum { OPT_JSON = 256, OPT_LAST };
 struct history {
 	struct ttdisk *disk;
 	struct ttdisk_info info;
-	struct ttdisk_mark *marks;
+	struct ttdisk_mark *marks; /* sorted by the points that they name */
 	size_t num_marks;
 	struct ttdisk_session *sessions;
 	size_t num_sessions;
@@ -44,6 +44,31 @@ static int grow(void *array, size_t count, size_t element)
 	return 0;
 }
 
+static int compare_marks(const void *a, const void *b)
+{
+	const struct ttdisk_mark *x = a, *y = b;
+
+	if (x->epoch != y->epoch)
+		return x->epoch < y->epoch ? -1 : 1;
+	return (x->record > y->record) - (x->record < y->record);
+}
+
+/* The first mark in that epoch or behind it. */
+static size_t first_mark(const struct history *h, uint64_t epoch)
+{
+	size_t low = 0, high = h->num_marks;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (h->marks[middle].epoch < epoch)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 static int open_history(struct history *h, const char *name, struct tt_error *err)
 {
 	struct ttdisk_session session = { 0 };
@@ -60,6 +85,8 @@ static int open_history(struct history *h, const char *name, struct tt_error *er
 			return tt_fail(err, -ENOMEM, "out of memory");
 		h->marks[h->num_marks++] = mark;
 	}
+	if (h->num_marks)
+		qsort(h->marks, h->num_marks, sizeof(mark), compare_marks);
 	while (!ret && (ret = ttdisk_next_session(h->disk, &session, err)) > 0) {
 		if (grow(&h->sessions, h->num_sessions, sizeof(session)))
 			return tt_fail(err, -ENOMEM, "out of memory");
@@ -81,9 +108,8 @@ static json_t *marks_of(const struct history *h, uint64_t epoch)
 	json_t *array = json_array();
 	size_t i;
 
-	for (i = 0; i < h->num_marks; i++)
-		if (h->marks[i].epoch == epoch)
-			json_array_append_new(array, disk_json_text(h->marks[i].name));
+	for (i = first_mark(h, epoch); i < h->num_marks && h->marks[i].epoch == epoch; i++)
+		json_array_append_new(array, disk_json_text(h->marks[i].name));
 	return array;
 }
 
@@ -111,9 +137,7 @@ static void print_epoch(const struct history *h, const struct ttdisk_epoch *e)
 		printf("  (not flushed)");
 	if (e->folded)
 		printf("  (folded)");
-	for (i = 0; i < h->num_marks; i++) {
-		if (h->marks[i].epoch != e->epoch)
-			continue;
+	for (i = first_mark(h, e->epoch); i < h->num_marks && h->marks[i].epoch == e->epoch; i++) {
 		printf("  mark:");
 		disk_print(h->marks[i].name);
 		/* not at its end */
@@ -142,16 +166,6 @@ static int show_epoch(const struct history *h, const struct log_options *o, cons
 	return ret ? tt_fail(err, -ENOMEM, "out of memory") : 0;
 }
 
-static bool has_marks_on_base(const struct history *h)
-{
-	size_t i;
-
-	for (i = 0; i < h->num_marks; i++)
-		if (!h->marks[i].epoch)
-			return true;
-	return false;
-}
-
 static int walk_log(const struct history *h, const struct log_options *o, struct tt_error *err)
 {
 	struct ttdisk_epoch epoch = { .time_ns = h->info.created_ns };
@@ -160,7 +174,7 @@ static int walk_log(const struct history *h, const struct log_options *o, struct
 	int ret = 0;
 
 	/* The base is no epoch, but marks on it must be seen somewhere. */
-	if (has_marks_on_base(h) && !o->last)
+	if (h->num_marks && !h->marks[0].epoch && !o->last)
 		ret = show_epoch(h, o, &epoch, &separator, err);
 	epoch = (struct ttdisk_epoch){ 0 };
 	if (o->last) {
