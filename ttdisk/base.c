@@ -115,7 +115,8 @@ static int hash_image(int fd, uint64_t size, bool all, uint64_t *result)
 	return ret;
 }
 
-int base_identify(const char *path, bool hash, struct format_header *header, struct tt_error *err)
+int ttd_base_identify(const char *path, bool hash, struct format_header *header,
+		      struct tt_error *err)
 {
 	int fd, ret = open_image(path, &fd, &header->sectors, &header->base_mtime_ns, err);
 	uint64_t size = header->sectors * TTDISK_SECTOR;
@@ -146,8 +147,8 @@ static int refuse(const char *path, const char *what, bool *changed, struct tt_e
 		       path, what);
 }
 
-int base_open(const char *path, const struct format_header *header, struct base *base,
-	      bool *changed, struct tt_error *err)
+int ttd_base_open(const char *path, const struct format_header *header, struct base *base,
+		  bool *changed, struct tt_error *err)
 {
 	uint64_t mtime, samples, hash, size = header->sectors * TTDISK_SECTOR;
 	int ret = open_image(path, &base->fd, &base->sectors, &mtime, err);
@@ -179,18 +180,18 @@ int base_open(const char *path, const struct format_header *header, struct base 
 err_read:
 	tt_fail(err, ret, "%s: cannot read it: %s", path, strerror(-ret));
 err_close:
-	base_close(base);
+	ttd_base_close(base);
 	return ret;
 }
 
-void base_close(struct base *base)
+void ttd_base_close(struct base *base)
 {
 	if (base->fd >= 0)
 		close(base->fd);
 	base->fd = -1;
 }
 
-uint64_t base_extent(const struct base *base, uint64_t sector, uint64_t max, bool *zero)
+uint64_t ttd_base_extent(const struct base *base, uint64_t sector, uint64_t max, bool *zero)
 {
 	off_t at = (off_t)(sector * TTDISK_SECTOR), data, hole;
 	uint64_t end;

@@ -40,12 +40,12 @@ int ttdisk_branch(const char *parent, const struct ttdisk_point *point, const ch
 
 	if (!access(branch, F_OK))
 		return tt_fail(err, -EEXIST, "%s: exists already", branch);
-	ret = disk_store_path(branch, parent, header.base_path, err);
+	ret = ttd_disk_store_path(branch, parent, header.base_path, err);
 	if (!ret)
-		ret = history_new_uuid(&header, branch, err);
+		ret = ttd_history_new_uuid(&header, branch, err);
 	if (ret)
 		return ret;
-	place_uuid_text(header.uuid, uuid);
+	ttd_place_uuid_text(header.uuid, uuid);
 	snprintf(name, sizeof(name), "branch-%.8s", uuid);
 	ret = pin(parent, point, name, &pinned, err);
 	if (!ret)
@@ -58,7 +58,7 @@ int ttdisk_branch(const char *parent, const struct ttdisk_point *point, const ch
 	if (!ret) {
 		header.sectors = disk->history->limits.sectors;
 		memcpy(header.parent_uuid, disk->history->header.uuid, sizeof(header.parent_uuid));
-		ret = history_create(branch, &header, err);
+		ret = ttd_history_create(branch, &header, err);
 	}
 	if (disk)
 		ttdisk_close(disk);

@@ -14,7 +14,7 @@
 #define COPY_CHUNK (1u << 20)
 
 __attribute__((format(printf, 2, 3))) static void say(struct ttdisk_check_result *result,
-						       const char *format, ...)
+						      const char *format, ...)
 {
 	size_t len = strlen(result->text);
 	va_list args;
@@ -52,7 +52,7 @@ static int gather(const struct history *history, uint64_t limit, struct run *all
 	all->stops = malloc(++all->max_stops * sizeof(*all->stops));
 	all->notes = malloc(++all->max_notes * sizeof(*all->notes));
 	if (!all->pieces || !all->stops || !all->notes) {
-		run_free(all);
+		ttd_run_free(all);
 		return -ENOMEM;
 	}
 	for (unsigned int i = 0; i < history->num_runs; i++) {
@@ -89,7 +89,7 @@ static bool index_agrees(const char *path, const struct history *truth)
 	uint64_t limit = 0;
 	bool agrees = false;
 
-	if (history_open(path, 0, &history, NULL))
+	if (ttd_history_open(path, 0, &history, NULL))
 		return false;
 	for (unsigned int i = 0; i < history->num_runs; i++)
 		if (history->runs[i].file_offset)
@@ -97,15 +97,15 @@ static bool index_agrees(const char *path, const struct history *truth)
 	if (history->index.generation && limit <= truth->end.offset &&
 	    !gather(history, limit, &x) && !gather(truth, limit, &y))
 		agrees = same(&x, &y);
-	run_free(&x);
-	run_free(&y);
-	history_close(history);
+	ttd_run_free(&x);
+	ttd_run_free(&y);
+	ttd_history_close(history);
 	return agrees;
 }
 
 static int renew_index(const char *path, struct tt_error *err)
 {
-	char *name = index_path(path, ".idx");
+	char *name = ttd_index_path(path, ".idx");
 	struct history *history;
 	int ret;
 
@@ -113,13 +113,13 @@ static int renew_index(const char *path, struct tt_error *err)
 		return tt_fail(err, -ENOMEM, "%s: out of memory", path);
 	unlink(name);
 	free(name);
-	ret = history_open(path, 0, &history, err);
+	ret = ttd_history_open(path, 0, &history, err);
 	if (ret)
 		return ret;
-	ret = index_save(history);
+	ret = ttd_index_save(history);
 	if (ret)
 		tt_fail(err, ret, "%s.idx: cannot write it: %s", path, strerror(-ret));
-	history_close(history);
+	ttd_history_close(history);
 	return ret;
 }
 
@@ -136,7 +136,7 @@ static int check_parent(const char *path, struct ttdisk_check_result *result, un
 
 	if (depth == DISK_MAX_PARENTS)
 		return tt_fail(err, -ELOOP, "%s: too many parents", path);
-	ret = history_open(path, HISTORY_NO_INDEX, &parent, err);
+	ret = ttd_history_open(path, HISTORY_NO_INDEX, &parent, err);
 	if (ret)
 		return ret;
 	if (parent->damaged) {
@@ -145,14 +145,14 @@ static int check_parent(const char *path, struct ttdisk_check_result *result, un
 		    parent->end.offset);
 	}
 	ret = check_base(parent, result, depth + 1, err);
-	history_close(parent);
+	ttd_history_close(parent);
 	return ret;
 }
 
 static int check_base(struct history *history, struct ttdisk_check_result *result,
 		      unsigned int depth, struct tt_error *err)
 {
-	char *path = disk_base_path(history->path, &history->header);
+	char *path = ttd_disk_base_path(history->path, &history->header);
 	struct tt_error why = { 0 };
 	struct base base;
 	int ret;
@@ -162,9 +162,9 @@ static int check_base(struct history *history, struct ttdisk_check_result *resul
 	if (history->header.base_kind == FORMAT_BASE_HISTORY) {
 		ret = check_parent(path, result, depth, err);
 	} else {
-		ret = base_open(path, &history->header, &base, &result->base_changed, &why);
+		ret = ttd_base_open(path, &history->header, &base, &result->base_changed, &why);
 		if (!ret)
-			base_close(&base);
+			ttd_base_close(&base);
 		else
 			say(result, "%s.", why.text);
 		ret = 0;
@@ -177,16 +177,16 @@ static int accept_base(struct history *history, struct ttdisk_check_result *resu
 		       struct tt_error *err)
 {
 	struct format_header header = history->header;
-	char *path = disk_base_path(history->path, &header);
+	char *path = ttd_disk_base_path(history->path, &header);
 	int ret;
 
 	if (!path)
 		return tt_fail(err, -ENOMEM, "%s: out of memory", history->path);
-	ret = base_identify(path, header.base_hashed, &header, err);
+	ret = ttd_base_identify(path, header.base_hashed, &header, err);
 	if (!ret && header.sectors != history->header.sectors)
 		ret = tt_fail(err, -EINVAL, "%s: its size is another; it cannot be the base", path);
 	if (!ret) {
-		ret = history_write_header(history->fd, &header);
+		ret = ttd_history_write_header(history->fd, &header);
 		if (ret)
 			tt_fail(err, ret, "%s: cannot write its first page: %s", history->path,
 				strerror(-ret));
@@ -234,10 +234,11 @@ static int cut(struct history *history, struct ttdisk_check_result *result, stru
 	int ret = 0;
 
 	if (history->damaged) {
-		path = index_path(history->path, ".dropped");
+		path = ttd_index_path(history->path, ".dropped");
 		ret = path ? copy_tail(history, path) : -ENOMEM;
 		if (ret) {
-			tt_fail(err, ret, "%s.dropped: cannot keep the end of the history there: %s",
+			tt_fail(err, ret,
+				"%s.dropped: cannot keep the end of the history there: %s",
 				history->path, strerror(-ret));
 			goto out;
 		}
@@ -256,31 +257,33 @@ out:
 
 static int judge(struct history *history, struct ttdisk_check_result *result, struct tt_error *err)
 {
-	struct walk_behind behind;
+	struct ttd_walk_behind behind;
 	int ret;
 
 	result->records = history->end.number;
 	result->epochs = history->end.epoch;
 	result->valid_bytes = history->end.offset;
 	result->dropped_bytes = history->file_size - history->end.offset;
-	if (!result->dropped_bytes) {
+	if (!result->dropped_bytes && !history->damaged) {
 		say(result, "All %" PRIu64 " records are valid.", result->records);
 		return 0;
 	}
-	ret = walk_behind(history->fd, &history->limits, &history->end, history->file_size,
-			  &behind);
+	ret = ttd_walk_behind(history->fd, &history->limits, &history->end, history->file_size,
+			      history->header.durable, &behind);
 	if (ret)
 		return tt_fail(err, ret, "%s: cannot read it: %s", history->path, strerror(-ret));
 	result->dropped_records = behind.records;
-	result->health = behind.flushed ? TTDISK_DAMAGED : TTDISK_CUT;
-	if (behind.flushed)
-		say(result, "Damaged at byte %" PRIu64 ": flushed bytes have changed there. The "
+	result->health = behind.damaged ? TTDISK_DAMAGED : TTDISK_CUT;
+	if (behind.damaged)
+		say(result,
+		    "Damaged at byte %" PRIu64 ": flushed bytes have changed there. The "
 		    "%" PRIu64 " records (%" PRIu64 " epochs) before are valid; the %" PRIu64
 		    " bytes from there on, with %" PRIu64 " whole records, cannot be used.",
 		    result->valid_bytes, result->records, result->epochs, result->dropped_bytes,
 		    result->dropped_records);
 	else
-		say(result, "The writer was killed, or is at work: the last %" PRIu64 " bytes, which"
+		say(result,
+		    "The writer was killed, or is at work: the last %" PRIu64 " bytes, which"
 		    " were never flushed, are not complete. The %" PRIu64 " records (%" PRIu64
 		    " epochs) before are valid.",
 		    result->dropped_bytes, result->records, result->epochs);
@@ -291,8 +294,8 @@ int ttdisk_check(const char *path, unsigned int flags, struct ttdisk_check_resul
 		 struct tt_error *err)
 {
 	struct history *history;
-	int ret = history_open(path, HISTORY_NO_INDEX | (flags & TTDISK_REPAIR ? HISTORY_LOCK : 0),
-			       &history, err);
+	int ret = ttd_history_open(
+		path, HISTORY_NO_INDEX | (flags & TTDISK_REPAIR ? HISTORY_LOCK : 0), &history, err);
 
 	if (ret)
 		return ret;
@@ -313,6 +316,6 @@ int ttdisk_check(const char *path, unsigned int flags, struct ttdisk_check_resul
 			say(result, "The index was written anew.");
 		}
 	}
-	history_close(history);
+	ttd_history_close(history);
 	return ret;
 }

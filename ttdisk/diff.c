@@ -8,18 +8,18 @@
 
 /* ------------------------------------------------------------------ ranges */
 
-int diff_collect(struct history *history, uint64_t from, uint64_t to, struct map *map)
+int ttd_diff_collect(struct history *history, uint64_t from, uint64_t to, struct map *map)
 {
 	struct format_record record;
 	int ret = 0;
 
 	for (uint64_t offset = from; offset < to && !ret; offset += record_size(&record)) {
-		ret = history_peek(history, offset, &record);
+		ret = ttd_history_peek(history, offset, &record);
 		if (ret || !record_is_data(&record))
 			continue;
-		ret = map_prepare(map);
+		ret = ttd_map_prepare(map);
 		if (!ret)
-			map_set(map, record.sector, record.count, MAP_ZERO);
+			ttd_map_set(map, record.sector, record.count, MAP_ZERO);
 	}
 	return ret;
 }
@@ -30,7 +30,7 @@ static int for_each_range(const struct map *map, uint64_t sectors, ttdisk_range_
 	int ret = 0;
 
 	for (uint64_t sector = 0; sector < sectors && !ret; sector += n) {
-		n = map_get(map, sector, sectors - sector, &value);
+		n = ttd_map_get(map, sector, sectors - sector, &value);
 		if (MAP_KIND(value) != MAP_EMPTY)
 			ret = fn(ctx, sector, n);
 	}
@@ -40,10 +40,10 @@ static int for_each_range(const struct map *map, uint64_t sectors, ttdisk_range_
 static int add_range(void *ctx, uint64_t sector, uint64_t count)
 {
 	struct map *map = ctx;
-	int ret = map_prepare(map);
+	int ret = ttd_map_prepare(map);
 
 	if (!ret)
-		map_set(map, sector, count, MAP_ZERO);
+		ttd_map_set(map, sector, count, MAP_ZERO);
 	return ret;
 }
 
@@ -65,25 +65,25 @@ int ttdisk_seek(struct ttdisk *disk, const struct ttdisk_point *point, ttdisk_ra
 
 	if (disk->mode == TTDISK_WRITE)
 		return tt_fail(err, -EINVAL, "%s: a writer is always at its end", history->path);
-	ret = place_find(history, point, &state, err);
+	ret = ttd_place_find(history, point, &state, err);
 	if (ret)
 		return ret;
 	if (changed) {
-		map_init(&map, history->limits.sectors);
-		ret = diff_collect(history, MIN(state.offset, disk->point.offset),
-				   MAX(state.offset, disk->point.offset), &map);
+		ttd_map_init(&map, history->limits.sectors);
+		ret = ttd_diff_collect(history, MIN(state.offset, disk->point.offset),
+				       MAX(state.offset, disk->point.offset), &map);
 		if (!ret)
 			ret = collect_map(disk, &map);
 		if (ret)
 			tt_fail(err, ret, "%s: cannot read it: %s", history->path, strerror(-ret));
 		else
 			ret = for_each_range(&map, history->limits.sectors, changed, ctx);
-		map_destroy(&map);
+		ttd_map_destroy(&map);
 		if (ret)
 			return ret;
 	}
 	if (disk->overlay)
-		overlay_rewind(disk->overlay, &disk->map, 0);
+		ttd_overlay_rewind(disk->overlay, &disk->map, 0);
 	disk->point = state;
 	return 0;
 }
@@ -107,8 +107,7 @@ static bool same_base(const struct ttdisk *a, const struct ttdisk *b)
 	const struct format_header *x = &a->history->header, *y = &b->history->header;
 
 	return !a->parent && !b->parent && x->base_mtime_ns == y->base_mtime_ns &&
-	       x->base_samples == y->base_samples &&
-	       !strcmp(a->base_path, b->base_path);
+	       x->base_samples == y->base_samples && !strcmp(a->base_path, b->base_path);
 }
 
 /* Everything that disk and its parents have, up to (not including) the history of ancestor; NULL: of all. */
@@ -117,7 +116,8 @@ static int collect_line(struct ttdisk *disk, const struct ttdisk *ancestor, stru
 	int ret = 0;
 
 	for (; disk && disk != ancestor && !ret; disk = disk->parent) {
-		ret = diff_collect(disk->history, disk->history->start.offset, position(disk), map);
+		ret = ttd_diff_collect(disk->history, disk->history->start.offset, position(disk),
+				       map);
 		if (!ret)
 			ret = collect_map(disk, map);
 	}
@@ -127,7 +127,8 @@ static int collect_line(struct ttdisk *disk, const struct ttdisk *ancestor, stru
 static int collect_common(struct ttdisk *a, struct ttdisk *b, struct map *map)
 {
 	struct ttdisk *later = position(a) > position(b) ? a : b;
-	int ret = diff_collect(later->history, MIN(position(a), position(b)), position(later), map);
+	int ret = ttd_diff_collect(later->history, MIN(position(a), position(b)), position(later),
+				   map);
 
 	if (!ret)
 		ret = collect_map(a, map);
@@ -225,8 +226,8 @@ static int compare_all(struct ttdisk *a, struct ttdisk *b, const struct map *map
 	return ret;
 }
 
-int ttdisk_diff(struct ttdisk *a, struct ttdisk *b, bool compare, ttdisk_range_fn changed, void *ctx,
-		struct tt_error *err)
+int ttdisk_diff(struct ttdisk *a, struct ttdisk *b, bool compare, ttdisk_range_fn changed,
+		void *ctx, struct tt_error *err)
 {
 	uint64_t sectors = a->history->limits.sectors;
 	struct map map;
@@ -235,7 +236,7 @@ int ttdisk_diff(struct ttdisk *a, struct ttdisk *b, bool compare, ttdisk_range_f
 	if (b->history->limits.sectors != sectors)
 		return tt_fail(err, -EINVAL, "%s and %s are disks of different sizes",
 			       a->history->path, b->history->path);
-	map_init(&map, sectors);
+	ttd_map_init(&map, sectors);
 	ret = collect(a, b, &map);
 	if (ret == -EINVAL) {
 		if (!compare)
@@ -245,10 +246,10 @@ int ttdisk_diff(struct ttdisk *a, struct ttdisk *b, bool compare, ttdisk_range_f
 			ret = add_range(&map, 0, sectors);
 	}
 	if (!ret)
-		ret = compare ? compare_all(a, b, &map, changed, ctx) :
-				for_each_range(&map, sectors, changed, ctx);
+		ret = compare ? compare_all(a, b, &map, changed, ctx)
+			      : for_each_range(&map, sectors, changed, ctx);
 	if (ret < 0 && err && !err->code)
 		tt_fail(err, ret, "%s: cannot compare: %s", a->history->path, strerror(-ret));
-	map_destroy(&map);
+	ttd_map_destroy(&map);
 	return ret;
 }

@@ -25,10 +25,10 @@ static int open_parent(struct ttdisk *disk, unsigned int flags, unsigned int dep
 	if (depth == DISK_MAX_PARENTS)
 		return tt_fail(err, -ELOOP, "%s: more than %d parents", disk->history->path,
 			       DISK_MAX_PARENTS);
-	place_departure_text(header->parent_uuid, header->parent_point, header->parent_identity,
-			     departure);
-	ret = disk_open(disk->base_path, TTDISK_READ, &point, flags & HISTORY_NO_INDEX, depth + 1,
-			&disk->parent, err);
+	ttd_place_departure_text(header->parent_uuid, header->parent_point, header->parent_identity,
+				 departure);
+	ret = ttd_disk_open(disk->base_path, TTDISK_READ, &point, flags & HISTORY_NO_INDEX,
+			    depth + 1, &disk->parent, err);
 	if (ret)
 		return ret;
 	if (disk->parent->history->limits.sectors != header->sectors)
@@ -40,13 +40,13 @@ static int open_parent(struct ttdisk *disk, unsigned int flags, unsigned int dep
 static int open_session(struct ttdisk *disk, struct tt_error *err)
 {
 	char recording[TTDISK_NAME_SIZE];
-	int ret = place_recording(disk->history, disk->history->end.offset, recording);
+	int ret = ttd_place_recording(disk->history, disk->history->end.offset, recording);
 
 	disk->opened_at = disk->history->end.offset;
 	disk->needs_session = recording[0];
 	return ret ? tt_fail(err, ret, "%s: cannot read it: %s", disk->history->path,
-			     strerror(-ret)) :
-		     0;
+			     strerror(-ret))
+		   : 0;
 }
 
 static int close_disk(struct ttdisk *disk)
@@ -54,21 +54,22 @@ static int close_disk(struct ttdisk *disk)
 	int ret = 0;
 
 	if (disk->history)
-		ret = history_close(disk->history);
+		ret = ttd_history_close(disk->history);
 	if (disk->parent)
 		close_disk(disk->parent);
 	if (disk->overlay)
-		overlay_destroy(disk->overlay);
-	map_destroy(&disk->map);
-	base_close(&disk->base);
+		ttd_overlay_destroy(disk->overlay);
+	ttd_map_destroy(&disk->map);
+	ttd_base_close(&disk->base);
 	free(disk->base_path);
 	free(disk->best);
 	free(disk);
 	return ret;
 }
 
-int disk_open(const char *path, enum ttdisk_mode mode, const struct ttdisk_point *point,
-	      unsigned int flags, unsigned int depth, struct ttdisk **result, struct tt_error *err)
+int ttd_disk_open(const char *path, enum ttdisk_mode mode, const struct ttdisk_point *point,
+		  unsigned int flags, unsigned int depth, struct ttdisk **result,
+		  struct tt_error *err)
 {
 	struct ttdisk *disk = calloc(1, sizeof(*disk));
 	int ret;
@@ -78,28 +79,29 @@ int disk_open(const char *path, enum ttdisk_mode mode, const struct ttdisk_point
 	disk->mode = mode;
 	disk->base.fd = -1;
 	disk->best = calloc(DISK_CHUNK, sizeof(*disk->best));
-	ret = history_open(path, flags, &disk->history, err);
+	ret = ttd_history_open(path, flags, &disk->history, err);
 	if (ret)
 		goto err_close;
-	map_init(&disk->map, disk->history->limits.sectors);
-	disk->base_path = disk_base_path(path, &disk->history->header);
+	ttd_map_init(&disk->map, disk->history->limits.sectors);
+	disk->base_path = ttd_disk_base_path(path, &disk->history->header);
 	if (!disk->best || !disk->base_path) {
 		ret = tt_fail(err, -ENOMEM, "%s: out of memory", path);
 		goto err_close;
 	}
 	if (mode != TTDISK_WRITE && disk->history->scanned >= SAVE_INDEX_FROM)
-		history_save_index(disk->history);
-	ret = place_find(disk->history, point, &disk->point, err);
+		ttd_history_save_index(disk->history);
+	ret = ttd_place_find(disk->history, point, &disk->point, err);
 	if (ret)
 		goto err_close;
 	if (disk->history->header.base_kind == FORMAT_BASE_HISTORY)
 		ret = open_parent(disk, flags, depth, err);
 	else
-		ret = base_open(disk->base_path, &disk->history->header, &disk->base, NULL, err);
+		ret = ttd_base_open(disk->base_path, &disk->history->header, &disk->base, NULL,
+				    err);
 	if (!ret && mode == TTDISK_WRITE)
 		ret = open_session(disk, err);
 	if (!ret && mode == TTDISK_OVERLAY) {
-		ret = overlay_create(&disk->overlay);
+		ret = ttd_overlay_create(&disk->overlay);
 		if (ret)
 			tt_fail(err, ret, "%s: no room for temporary writes: %s", path,
 				strerror(-ret));
@@ -126,7 +128,7 @@ int ttdisk_open(const char *path, enum ttdisk_mode mode, const struct ttdisk_poi
 		flags |= HISTORY_NO_URING;
 	if (options && options->no_index)
 		flags |= HISTORY_NO_INDEX;
-	return disk_open(path, mode, point, flags, 0, disk, err);
+	return ttd_disk_open(path, mode, point, flags, 0, disk, err);
 }
 
 int ttdisk_close(struct ttdisk *disk)
@@ -139,8 +141,8 @@ int ttdisk_close(struct ttdisk *disk)
 static int read_base(struct ttdisk *disk, uint64_t sector, uint64_t count, struct span *span)
 {
 	if (disk->parent)
-		return disk_read_span(disk->parent, sector, count, span);
-	return span_pread(span, disk->base.fd, count * TTDISK_SECTOR, sector * TTDISK_SECTOR);
+		return ttd_disk_read_span(disk->parent, sector, count, span);
+	return ttd_span_pread(span, disk->base.fd, count * TTDISK_SECTOR, sector * TTDISK_SECTOR);
 }
 
 /* Sectors that the index says are in the record at `where`. It is asked. */
@@ -149,7 +151,7 @@ static int read_record(struct ttdisk *disk, uint64_t where, uint64_t sector, uin
 {
 	bool zero = where & FORMAT_WHERE_ZERO;
 	const struct format_record *record;
-	int ret = history_record(disk->history, where & ~FORMAT_WHERE_ZERO, &record);
+	int ret = ttd_history_record(disk->history, where & ~FORMAT_WHERE_ZERO, &record);
 
 	if (ret)
 		return ret;
@@ -157,18 +159,19 @@ static int read_record(struct ttdisk *disk, uint64_t where, uint64_t sector, uin
 	    sector < record->sector || sector + count > record->sector + record->count)
 		return -EIO;
 	if (zero)
-		span_zero(span, count * TTDISK_SECTOR);
+		ttd_span_zero(span, count * TTDISK_SECTOR);
 	else
-		span_put(span,
-			 (const char *)(record + 1) + (sector - record->sector) * TTDISK_SECTOR,
-			 count * TTDISK_SECTOR);
+		ttd_span_put(span,
+			     (const char *)(record + 1) + (sector - record->sector) * TTDISK_SECTOR,
+			     count * TTDISK_SECTOR);
 	return 0;
 }
 
-void disk_look_up(struct ttdisk *disk, uint64_t sector, uint64_t count)
+void ttd_disk_look_up(struct ttdisk *disk, uint64_t sector, uint64_t count)
 {
 	memset(disk->best, 0, count * sizeof(*disk->best));
-	history_paint(disk->history, disk->point.offset, sector, (unsigned int)count, disk->best);
+	ttd_history_paint(disk->history, disk->point.offset, sector, (unsigned int)count,
+			  disk->best);
 }
 
 /* How many of the sectors looked up from i on are in the same place. */
@@ -189,7 +192,7 @@ static int read_below(struct ttdisk *disk, uint64_t sector, uint64_t count, stru
 	while (count && !ret) {
 		uint64_t chunk = MIN(count, DISK_CHUNK), n;
 
-		disk_look_up(disk, sector, chunk);
+		ttd_disk_look_up(disk, sector, chunk);
 		for (uint64_t i = 0; i < chunk && !ret; i += n) {
 			n = same_place(disk, i, chunk);
 			if (disk->best[i])
@@ -203,23 +206,24 @@ static int read_below(struct ttdisk *disk, uint64_t sector, uint64_t count, stru
 	return ret;
 }
 
-int disk_read_span(struct ttdisk *disk, uint64_t sector, uint64_t count, struct span *span)
+int ttd_disk_read_span(struct ttdisk *disk, uint64_t sector, uint64_t count, struct span *span)
 {
 	uint64_t value;
 	int ret = 0;
 
 	while (count && !ret) {
-		uint64_t n = map_get(&disk->map, sector, count, &value);
+		uint64_t n = ttd_map_get(&disk->map, sector, count, &value);
 
 		if (MAP_KIND(value) == MAP_EMPTY)
 			ret = read_below(disk, sector, n, span);
 		else if (MAP_KIND(value) == MAP_ZERO)
-			span_zero(span, n * TTDISK_SECTOR);
+			ttd_span_zero(span, n * TTDISK_SECTOR);
 		else if (disk->overlay)
-			ret = overlay_read(disk->overlay, span, n * TTDISK_SECTOR, MAP_OFFSET(value));
-		else
-			ret = output_read_span(disk->history->output, span, n * TTDISK_SECTOR,
+			ret = ttd_overlay_read(disk->overlay, span, n * TTDISK_SECTOR,
 					       MAP_OFFSET(value));
+		else
+			ret = ttd_output_read_span(disk->history->output, span, n * TTDISK_SECTOR,
+						   MAP_OFFSET(value));
 		sector += n;
 		count -= n;
 	}
@@ -235,12 +239,12 @@ static bool inside(const struct ttdisk *disk, uint64_t sector, uint64_t count)
 
 int ttdisk_read(struct ttdisk *disk, uint64_t sector, const struct iovec *iov, int iovcnt)
 {
-	int64_t count = span_sectors(iov, iovcnt);
-	struct span span = span_of(iov, iovcnt);
+	int64_t count = ttd_span_sectors(iov, iovcnt);
+	struct span span = ttd_span_of(iov, iovcnt);
 
 	if (count < 0 || !inside(disk, sector, (uint64_t)count))
 		return -EINVAL;
-	return disk_read_span(disk, sector, (uint64_t)count, &span);
+	return ttd_disk_read_span(disk, sector, (uint64_t)count, &span);
 }
 
 int ttdisk_extent(struct ttdisk *disk, uint64_t sector, uint64_t max, uint64_t *count, bool *zero)
@@ -250,14 +254,14 @@ int ttdisk_extent(struct ttdisk *disk, uint64_t sector, uint64_t max, uint64_t *
 	if (!inside(disk, sector, 1) || !max)
 		return -EINVAL;
 	max = MIN(max, disk->history->limits.sectors - sector);
-	n = map_get(&disk->map, sector, max, &value);
+	n = ttd_map_get(&disk->map, sector, max, &value);
 	if (MAP_KIND(value) != MAP_EMPTY) {
 		*zero = MAP_KIND(value) == MAP_ZERO;
 		*count = n;
 		return 0;
 	}
 	n = MIN(n, DISK_CHUNK);
-	disk_look_up(disk, sector, n);
+	ttd_disk_look_up(disk, sector, n);
 	for (same = 1; same < n; same++)
 		if (!disk->best[same] != !disk->best[0] ||
 		    (disk->best[same] ^ disk->best[0]) & FORMAT_WHERE_ZERO)
@@ -268,7 +272,7 @@ int ttdisk_extent(struct ttdisk *disk, uint64_t sector, uint64_t max, uint64_t *
 		return 0;
 	if (disk->parent)
 		return ttdisk_extent(disk->parent, sector, same, count, zero);
-	*count = base_extent(&disk->base, sector, same, zero);
+	*count = ttd_base_extent(&disk->base, sector, same, zero);
 	return 0;
 }
 
@@ -281,7 +285,7 @@ static int append_name(struct ttdisk *disk, enum format_type type, uint64_t sect
 	char payload[FORMAT_NAME_SIZE] = { 0 };
 
 	memcpy(payload, name, strnlen(name, sizeof(payload) - 1));
-	return history_append(disk->history, &wanted, payload, NULL, NULL);
+	return ttd_history_append(disk->history, &wanted, payload, NULL, NULL);
 }
 
 static int start_session(struct ttdisk *disk, const char *id)
@@ -296,25 +300,26 @@ static int start_session(struct ttdisk *disk, const char *id)
 static int append_data(struct ttdisk *disk, struct format_record *wanted, struct span *span)
 {
 	uint64_t offset;
-	int ret = map_prepare(&disk->map);
+	int ret = ttd_map_prepare(&disk->map);
 
 	if (!ret && disk->needs_session)
 		ret = start_session(disk, "");
 	if (!ret)
-		ret = history_append(disk->history, wanted, NULL, span, &offset);
+		ret = ttd_history_append(disk->history, wanted, NULL, span, &offset);
 	if (ret)
 		return ret;
-	map_set(&disk->map, wanted->sector, wanted->count,
-		wanted->type == FORMAT_WRITE ? (offset + FORMAT_RECORD_SIZE) | MAP_DATA : MAP_ZERO);
+	ttd_map_set(&disk->map, wanted->sector, wanted->count,
+		    wanted->type == FORMAT_WRITE ? (offset + FORMAT_RECORD_SIZE) | MAP_DATA
+						 : MAP_ZERO);
 	return 0;
 }
 
 int ttdisk_write(struct ttdisk *disk, uint64_t sector, const struct iovec *iov, int iovcnt,
 		 uint64_t instr)
 {
-	int64_t sectors = span_sectors(iov, iovcnt);
+	int64_t sectors = ttd_span_sectors(iov, iovcnt);
 	uint64_t count = (uint64_t)sectors;
-	struct span span = span_of(iov, iovcnt);
+	struct span span = ttd_span_of(iov, iovcnt);
 	int ret = 0;
 
 	if (disk->mode == TTDISK_READ)
@@ -322,7 +327,7 @@ int ttdisk_write(struct ttdisk *disk, uint64_t sector, const struct iovec *iov, 
 	if (sectors < 0 || !inside(disk, sector, count))
 		return -EINVAL;
 	if (disk->overlay)
-		return overlay_write(disk->overlay, &disk->map, sector, count, &span);
+		return ttd_overlay_write(disk->overlay, &disk->map, sector, count, &span);
 	while (count && !ret) {
 		struct format_record wanted = {
 			.type = FORMAT_WRITE,
@@ -354,7 +359,7 @@ int ttdisk_zero(struct ttdisk *disk, uint64_t sector, uint64_t count, bool disca
 	if (!inside(disk, sector, count))
 		return -EINVAL;
 	if (disk->overlay)
-		return overlay_zero(disk->overlay, &disk->map, sector, count);
+		return ttd_overlay_zero(disk->overlay, &disk->map, sector, count);
 	return append_data(disk, &wanted, NULL);
 }
 
@@ -372,14 +377,14 @@ int ttdisk_flush(struct ttdisk *disk, uint64_t instr)
 	if (disk->mode != TTDISK_WRITE)
 		return 0;
 	if (history->end.epoch_data) {
-		ret = history_append(history, &wanted, NULL, NULL, NULL);
+		ret = ttd_history_append(history, &wanted, NULL, NULL, NULL);
 		if (ret)
 			return ret;
 		disk->flushes++;
 	}
 	if (history->synced.offset == history->end.offset)
 		return 0;
-	return history_sync(history);
+	return ttd_history_sync(history);
 }
 
 /* ------------------------------------------------------------------ recordings, marks, overlays */
@@ -392,7 +397,7 @@ static int not_a_writer(const struct ttdisk *disk, struct tt_error *err)
 static int finish(struct ttdisk *disk, int ret, struct tt_error *err)
 {
 	if (!ret)
-		ret = history_sync(disk->history);
+		ret = ttd_history_sync(disk->history);
 	if (ret)
 		tt_fail(err, ret, "%s: cannot write to it: %s", disk->history->path,
 			strerror(-ret));
@@ -406,10 +411,10 @@ int ttdisk_begin_session(struct ttdisk *disk, const char *id, char departure[TTD
 
 	if (disk->mode != TTDISK_WRITE)
 		return not_a_writer(disk, err);
-	if (!record_name_valid(id))
+	if (!ttd_record_name_valid(id))
 		return tt_fail(err, -EINVAL, "\"%.64s\" is no name for a recording", id);
 	ret = finish(disk, start_session(disk, id), err);
-	return ret ? ret : place_departure(disk->history, &disk->history->end, departure, err);
+	return ret ? ret : ttd_place_departure(disk->history, &disk->history->end, departure, err);
 }
 
 int ttdisk_departure(struct ttdisk *disk, char departure[TTDISK_DEPARTURE_SIZE],
@@ -418,11 +423,11 @@ int ttdisk_departure(struct ttdisk *disk, char departure[TTDISK_DEPARTURE_SIZE],
 	int ret;
 
 	if (disk->mode != TTDISK_WRITE)
-		return place_departure(disk->history, &disk->point, departure, err);
+		return ttd_place_departure(disk->history, &disk->point, departure, err);
 	ret = ttdisk_flush(disk, 0);
 	if (ret)
 		return finish(disk, ret, err);
-	return place_departure(disk->history, &disk->history->end, departure, err);
+	return ttd_place_departure(disk->history, &disk->history->end, departure, err);
 }
 
 int ttdisk_mark(struct ttdisk *disk, const char *name, const struct ttdisk_point *point,
@@ -434,18 +439,19 @@ int ttdisk_mark(struct ttdisk *disk, const char *name, const struct ttdisk_point
 
 	if (disk->mode != TTDISK_WRITE)
 		return not_a_writer(disk, err);
-	if (!record_name_valid(name))
+	if (!ttd_record_name_valid(name))
 		return tt_fail(err, -EINVAL,
 			       "\"%.64s\" is no name for a mark: 1 to %d printable characters "
-			       "without blanks and '/'", name, TTDISK_NAME_SIZE - 1);
-	ret = place_find_mark(disk->history, name, &number, &note);
+			       "without blanks and '/'",
+			       name, TTDISK_NAME_SIZE - 1);
+	ret = ttd_place_find_mark(disk->history, name, &number, &note);
 	if (!ret)
 		return tt_fail(err, -EEXIST, "%s: there is a mark \"%s\" already",
 			       disk->history->path, name);
 	if (ret != -ENOENT)
 		return tt_fail(err, ret, "%s: cannot read its marks: %s", disk->history->path,
 			       strerror(-ret));
-	ret = place_find(disk->history, point, &state, err);
+	ret = ttd_place_find(disk->history, point, &state, err);
 	if (ret)
 		return ret;
 	return finish(disk, append_name(disk, FORMAT_MARK, state.number, name), err);
@@ -458,7 +464,7 @@ int ttdisk_unmark(struct ttdisk *disk, const char *name, struct tt_error *err)
 
 	if (disk->mode != TTDISK_WRITE)
 		return not_a_writer(disk, err);
-	ret = place_find_mark(disk->history, name, &number, &note);
+	ret = ttd_place_find_mark(disk->history, name, &number, &note);
 	if (ret)
 		return tt_fail(err, ret, "%s: there is no mark \"%.64s\"", disk->history->path,
 			       name);
@@ -467,12 +473,12 @@ int ttdisk_unmark(struct ttdisk *disk, const char *name, struct tt_error *err)
 
 uint64_t ttdisk_overlay_position(const struct ttdisk *disk)
 {
-	return disk->overlay ? overlay_position(disk->overlay) : 0;
+	return disk->overlay ? ttd_overlay_position(disk->overlay) : 0;
 }
 
 int ttdisk_overlay_rewind(struct ttdisk *disk, uint64_t position)
 {
-	return disk->overlay ? overlay_rewind(disk->overlay, &disk->map, position) : -EINVAL;
+	return disk->overlay ? ttd_overlay_rewind(disk->overlay, &disk->map, position) : -EINVAL;
 }
 
 /* ------------------------------------------------------------------ what it is */
@@ -494,9 +500,10 @@ void ttdisk_get_info(struct ttdisk *disk, struct ttdisk_info *info)
 		.records = history->end.number,
 		.epochs = history->end.epoch,
 		.history_bytes = history->end.offset,
-		.dropped_bytes = disk->mode == TTDISK_WRITE ?
-					 MAX(history->file_size, disk->opened_at) - disk->opened_at :
-					 history->file_size - history->end.offset,
+		.dropped_bytes =
+			disk->mode == TTDISK_WRITE
+				? MAX(history->file_size, disk->opened_at) - disk->opened_at
+				: history->file_size - history->end.offset,
 		.index_bytes = history->index.live,
 		.scanned_bytes = history->scanned,
 		.written_bytes = disk->written_bytes,
@@ -505,12 +512,12 @@ void ttdisk_get_info(struct ttdisk *disk, struct ttdisk_info *info)
 		.point_epoch = point->epoch,
 		.point_time_ns = point->time_ns,
 	};
-	place_uuid_text(history->header.uuid, info->uuid);
+	ttd_place_uuid_text(history->header.uuid, info->uuid);
 	if (disk->parent)
-		place_departure_text(history->header.parent_uuid, history->header.parent_point,
-				     history->header.parent_identity, info->parent);
+		ttd_place_departure_text(history->header.parent_uuid, history->header.parent_point,
+					 history->header.parent_identity, info->parent);
 	if (history->output) {
-		output_get_stats(history->output, &stats);
+		ttd_output_get_stats(history->output, &stats);
 		info->appended_bytes = history->end.offset - disk->opened_at;
 		info->appends = stats.appends;
 		info->io_uring = stats.io_uring;

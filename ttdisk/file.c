@@ -45,7 +45,7 @@ static char *real_folder(const char *path)
 	return real;
 }
 
-char *disk_base_path(const char *history_path, const struct format_header *header)
+char *ttd_disk_base_path(const char *history_path, const struct format_header *header)
 {
 	char *real = NULL, *folder = NULL, *path = NULL;
 
@@ -60,8 +60,8 @@ char *disk_base_path(const char *history_path, const struct format_header *heade
 	return path;
 }
 
-int disk_store_path(const char *history, const char *base, char path[FORMAT_PATH_SIZE],
-		    struct tt_error *err)
+int ttd_disk_store_path(const char *history, const char *base, char path[FORMAT_PATH_SIZE],
+			struct tt_error *err)
 {
 	char *real = realpath(base, NULL), *folder = real_folder(history);
 	char *base_folder = real ? real_folder(real) : NULL;
@@ -87,8 +87,8 @@ int disk_store_path(const char *history, const char *base, char path[FORMAT_PATH
 	return ret;
 }
 
-int ttdisk_create(const char *history, const char *base, const struct ttdisk_create_options *options,
-		  struct tt_error *err)
+int ttdisk_create(const char *history, const char *base,
+		  const struct ttdisk_create_options *options, struct tt_error *err)
 {
 	struct format_header header = { 0 };
 	int ret;
@@ -97,11 +97,12 @@ int ttdisk_create(const char *history, const char *base, const struct ttdisk_cre
 		return tt_fail(err, -EEXIST, "%s: exists already", history);
 	if (ttdisk_is_history(base) == 1)
 		return tt_fail(err, -EINVAL,
-			       "%s: is a history itself; `ttvm disk branch` makes one over it", base);
-	ret = disk_store_path(history, base, header.base_path, err);
+			       "%s: is a history itself; `ttvm disk branch` makes one over it",
+			       base);
+	ret = ttd_disk_store_path(history, base, header.base_path, err);
 	if (!ret)
-		ret = base_identify(base, options && options->hash_base, &header, err);
+		ret = ttd_base_identify(base, options && options->hash_base, &header, err);
 	if (!ret)
-		ret = history_new_uuid(&header, history, err);
-	return ret ? ret : history_create(history, &header, err);
+		ret = ttd_history_new_uuid(&header, history, err);
+	return ret ? ret : ttd_history_create(history, &header, err);
 }

@@ -58,9 +58,14 @@
  * disk, names are names, padding is zero), and it continues the chain: the check of the record before, and the next number
  * (FOLD: that or a higher one). The first record that is not valid ends the history, and a fold without its end does not
  * count. So a writer that was killed at any byte leaves a prefix of what it wrote. Before a flush of the guest is
- * answered, everything up to its FLUSH record is on stable storage, and nothing behind it is written earlier than that.
- * Hence, when behind the end a FLUSH and yet another record, of higher number, are valid by themselves, then flushed
- * bytes have changed: the file is not cut short, but damaged, and nobody may truncate it without being told to.
+ * answered, everything up to its FLUSH record is on stable storage, and nothing behind it is written earlier than that;
+ * the same is true of MARK, UNMARK and SESSION. Hence bytes have changed that were on stable storage, the history is not
+ * cut short but damaged, and nobody may truncate it without being told to, if it ends
+ *
+ *   before the offset `durable` of the header page (garbage collection sets it); or
+ *   before a record of these types which is valid by itself, and another valid one of a higher number behind that; or
+ *   before a record of these types alone, unless a whole page of zeroes lies in the gap before the next valid record: so a
+ *   power failure looks that came before the answer, when the kernel had written later pages, but not all earlier ones.
  *
  * THE INDEX
  *
@@ -115,11 +120,12 @@ struct format_header {
 	uint64_t base_samples;
 	uint64_t base_hash;   /* of all of it */
 	uint64_t base_hashed; /* 1: base_hash is known */
+	uint64_t durable; /* bytes of the history that were on stable storage when this page was written; or 0 */
 	/* FORMAT_BASE_HISTORY: which history, and which point of it */
 	uint8_t parent_uuid[16];
 	uint64_t parent_point;
-	uint64_t parent_identity; /* record_identity() of the record before the point */
-	uint8_t reserved[1912];
+	uint64_t parent_identity; /* ttd_record_identity() of the record before the point */
+	uint8_t reserved[1904];
 	char base_path[FORMAT_PATH_SIZE]; /* relative to the folder of the history, or absolute */
 	uint64_t check;			  /* XXH64 of all before */
 };

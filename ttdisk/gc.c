@@ -12,9 +12,11 @@
 #include "internal.h"
 
 struct gc {
-	struct ttdisk *disk; /* the old history; its open point moves from kept point to kept point */
+	struct ttdisk
+		*disk; /* the old history; its open point moves from kept point to kept point */
 	struct history *history;
-	struct format_state *points; /* that are kept before all is kept, ascending; the last one is the cut */
+	struct format_state
+		*points; /* that are kept before all is kept, ascending; the last one is the cut */
 	size_t num_points, max_points;
 	/* the new one; output is NULL in a dry run */
 	int fd;
@@ -66,13 +68,13 @@ static int find_cut(struct gc *gc, const struct ttdisk_gc_options *options,
 	if (options->keep_epochs) {
 		if (options->keep_epochs < end->epoch)
 			epoch.number = end->epoch - options->keep_epochs;
-		ret = place_find(gc->history, &epoch, &found, err);
+		ret = ttd_place_find(gc->history, &epoch, &found, err);
 		if (ret && ret != -ENOENT)
 			return ret;
 		*cut = found;
 	}
 	if (options->keep_since_ns) {
-		ret = place_find(gc->history, &since, &found, err);
+		ret = ttd_place_find(gc->history, &since, &found, err);
 		if (ret && ret != -ENOENT)
 			return ret;
 		if (found.offset < cut->offset)
@@ -90,7 +92,7 @@ static int find_points(struct gc *gc, const struct ttdisk_gc_options *options, s
 	int ret = find_cut(gc, options, &cut, err);
 
 	while (!ret && (ret = ttdisk_next_mark(gc->disk, &mark, err)) > 0) {
-		ret = place_find_number(gc->history, mark.record, &state, err);
+		ret = ttd_place_find_number(gc->history, mark.record, &state, err);
 		if (!ret)
 			ret = keep(gc, &state);
 	}
@@ -99,7 +101,7 @@ static int find_points(struct gc *gc, const struct ttdisk_gc_options *options, s
 		ret = 0;
 		if (!session.departure[0])
 			continue;
-		ret = place_find_number(gc->history, session.record, &state, err);
+		ret = ttd_place_find_number(gc->history, session.record, &state, err);
 		if (!ret)
 			ret = keep(gc, &state);
 	}
@@ -158,7 +160,7 @@ static int emit(struct gc *gc, const struct format_record *wanted, const void *p
 	gc->end += size;
 	if (!gc->output)
 		return 0;
-	ret = output_reserve(gc->output, size, (uint8_t **)&record);
+	ret = ttd_output_reserve(gc->output, size, (uint8_t **)&record);
 	if (ret)
 		return ret;
 	*record = *wanted;
@@ -166,9 +168,9 @@ static int emit(struct gc *gc, const struct format_record *wanted, const void *p
 	record->previous = gc->check;
 	if (size > sizeof(*record))
 		memcpy(record + 1, payload, size - sizeof(*record));
-	record_seal(record, gc->limits.salt);
+	ttd_record_seal(record, gc->limits.salt);
 	gc->check = record->check;
-	output_commit(gc->output, size);
+	ttd_output_commit(gc->output, size);
 	return 0;
 }
 
@@ -190,7 +192,8 @@ static struct format_record folded(const struct format_state *point, enum format
 static int fold_piece(struct gc *gc, const struct format_state *point, uint64_t sector,
 		      uint64_t count, bool zero, uint64_t *written)
 {
-	struct format_record record = folded(point, zero ? FORMAT_ZERO : FORMAT_WRITE, sector, count);
+	struct format_record record =
+		folded(point, zero ? FORMAT_ZERO : FORMAT_WRITE, sector, count);
 	uint8_t data[FORMAT_WRITE_MAX * TTDISK_SECTOR];
 	struct iovec iov = { data, count * TTDISK_SECTOR };
 	int ret = 0;
@@ -212,7 +215,7 @@ static uint64_t alike(struct gc *gc, uint64_t sector, uint64_t max, bool *zero)
 	while (total < max) {
 		uint64_t n = MIN(max - total, DISK_CHUNK), i;
 
-		disk_look_up(gc->disk, sector + total, n);
+		ttd_disk_look_up(gc->disk, sector + total, n);
 		if (!total)
 			*zero = gc->disk->best[0] & FORMAT_WHERE_ZERO;
 		for (i = 0; i < n; i++)
@@ -233,17 +236,17 @@ static int fold_data(struct gc *gc, const struct format_state *from,
 	bool zero;
 	int ret;
 
-	map_init(&map, sectors);
-	ret = diff_collect(gc->history, from->offset, point->offset, &map);
+	ttd_map_init(&map, sectors);
+	ret = ttd_diff_collect(gc->history, from->offset, point->offset, &map);
 	gc->disk->point = *point;
 	for (uint64_t sector = 0; sector < sectors && !ret; sector += n) {
-		n = map_get(&map, sector, sectors - sector, &value);
+		n = ttd_map_get(&map, sector, sectors - sector, &value);
 		if (MAP_KIND(value) == MAP_EMPTY)
 			continue;
 		n = alike(gc, sector, n, &zero);
 		ret = fold_piece(gc, point, sector, n, zero, written);
 	}
-	map_destroy(&map);
+	ttd_map_destroy(&map);
 	return ret;
 }
 
@@ -252,7 +255,7 @@ static int copy_note(struct gc *gc, uint64_t offset)
 {
 	const struct format_record *record;
 	struct format_record wanted;
-	int ret = history_record(gc->history, offset, &record);
+	int ret = ttd_history_record(gc->history, offset, &record);
 
 	if (ret)
 		return ret;
@@ -264,19 +267,19 @@ static int copy_note(struct gc *gc, uint64_t offset)
 static int copy_marks(struct gc *gc, uint64_t limit)
 {
 	const struct format_record *record;
-	uint64_t num = history_num_notes(gc->history), number, set;
+	uint64_t num = ttd_history_num_notes(gc->history), number, set;
 
-	for (uint64_t i = 0; i < num && history_note(gc->history, i) < limit; i++) {
-		uint64_t offset = history_note(gc->history, i);
+	for (uint64_t i = 0; i < num && ttd_history_note(gc->history, i) < limit; i++) {
+		uint64_t offset = ttd_history_note(gc->history, i);
 		char name[FORMAT_NAME_SIZE];
-		int ret = history_record(gc->history, offset, &record);
+		int ret = ttd_history_record(gc->history, offset, &record);
 
 		if (ret)
 			return ret;
 		if (record->type != FORMAT_MARK)
 			continue;
 		memcpy(name, record + 1, sizeof(name));
-		ret = place_find_mark(gc->history, name, &number, &set);
+		ret = ttd_place_find_mark(gc->history, name, &number, &set);
 		if (ret == -ENOENT || (!ret && set != offset))
 			continue;
 		if (!ret)
@@ -302,7 +305,7 @@ static int fold(struct gc *gc, const struct format_state *from, const struct for
 	if (!ret && last)
 		ret = copy_marks(gc, point->offset);
 	if (!ret)
-		ret = history_record(gc->history, point->last, &record);
+		ret = ttd_history_record(gc->history, point->last, &record);
 	if (ret)
 		return ret;
 	replaced = record->type == FORMAT_FOLD ? record[1] : record[0];
@@ -327,13 +330,13 @@ static int write_records(struct gc *gc)
 		gc->end += gc->history->end.offset - from->offset;
 		return 0;
 	}
-	ret = walk_start(&walk, gc->history->fd, &gc->history->limits, from,
-			 gc->history->end.offset);
-	while (!ret && (ret = walk_next(&walk, &record)) > 0)
+	ret = ttd_walk_start(&walk, gc->history->fd, &gc->history->limits, from,
+			     gc->history->end.offset);
+	while (!ret && (ret = ttd_walk_next(&walk, &record)) > 0)
 		ret = emit(gc, record, record + 1);
 	if (!ret && walk.state.offset != gc->history->end.offset)
 		ret = -EIO;
-	walk_end(&walk);
+	ttd_walk_end(&walk);
 	return ret;
 }
 
@@ -345,15 +348,14 @@ static int verify(struct gc *gc)
 	struct format_state start = { .offset = FORMAT_HEADER_SIZE, .check = gc->limits.salt };
 	const struct format_record *record;
 	struct walk walk;
-	int ret = walk_start(&walk, gc->fd, &gc->limits, &start, gc->end);
+	int ret = ttd_walk_start(&walk, gc->fd, &gc->limits, &start, gc->end);
 
-	while (!ret && (ret = walk_next(&walk, &record)) > 0)
+	while (!ret && (ret = ttd_walk_next(&walk, &record)) > 0)
 		ret = 0;
-	if (!ret && (walk.point.offset != gc->end ||
-		     walk.point.number != gc->history->end.number ||
+	if (!ret && (walk.point.offset != gc->end || walk.point.number != gc->history->end.number ||
 		     walk.point.epoch != gc->history->end.epoch))
 		ret = -EIO;
-	walk_end(&walk);
+	ttd_walk_end(&walk);
 	return ret;
 }
 
@@ -373,8 +375,9 @@ static int write_file(struct gc *gc, const char *path, struct tt_error *err)
 	struct format_header header = gc->history->header;
 	int ret;
 
+	header.durable = 0;
 	unlink(path); /* of one that was interrupted; nobody else is at work */
-	ret = history_create(path, &header, err);
+	ret = ttd_history_create(path, &header, err);
 	if (ret)
 		return ret;
 	gc->limits.salt = header.salt;
@@ -382,15 +385,19 @@ static int write_file(struct gc *gc, const char *path, struct tt_error *err)
 	gc->check = header.salt;
 	gc->end = FORMAT_HEADER_SIZE;
 	gc->fd = open(path, O_RDWR | O_CLOEXEC);
-	ret = gc->fd < 0 ? -errno : output_create(gc->fd, gc->end, false, &gc->output);
+	ret = gc->fd < 0 ? -errno : ttd_output_create(gc->fd, gc->end, false, &gc->output);
 	if (!ret) {
 		copy_owner(gc);
 		ret = write_records(gc);
 	}
 	if (!ret)
-		ret = output_sync(gc->output);
+		ret = ttd_output_sync(gc->output);
 	if (!ret)
 		ret = verify(gc);
+	if (!ret) {
+		header.durable = gc->end;
+		ret = ttd_history_write_header(gc->fd, &header);
+	}
 	if (ret)
 		tt_fail(err, ret, "%s: cannot write it: %s", path, strerror(-ret));
 	return ret;
@@ -398,8 +405,8 @@ static int write_file(struct gc *gc, const char *path, struct tt_error *err)
 
 static int replace(struct gc *gc, struct tt_error *err)
 {
-	char *path = index_path(gc->history->path, ".gc");
-	char *index = index_path(gc->history->path, ".idx");
+	char *path = ttd_index_path(gc->history->path, ".gc");
+	char *index = ttd_index_path(gc->history->path, ".idx");
 	int ret;
 
 	if (!path || !index) {
@@ -412,13 +419,13 @@ static int replace(struct gc *gc, struct tt_error *err)
 		ret = tt_fail(err, -errno, "%s: cannot take the place of %s: %s", path,
 			      gc->history->path, strerror(errno));
 	if (!ret) {
-		ret = history_sync_folder(gc->history->path);
+		ret = ttd_history_sync_folder(gc->history->path);
 		unlink(index); /* of the old one */
 	} else {
 		unlink(path);
 	}
 	if (gc->output)
-		output_destroy(gc->output);
+		ttd_output_destroy(gc->output);
 	if (gc->fd >= 0)
 		close(gc->fd);
 	free(path);
@@ -430,7 +437,7 @@ int ttdisk_gc(const char *history, const struct ttdisk_gc_options *options,
 	      struct ttdisk_gc_result *result, struct tt_error *err)
 {
 	struct gc gc = { .fd = -1, .end = FORMAT_HEADER_SIZE, .result = result };
-	int ret = disk_open(history, TTDISK_READ, NULL, HISTORY_LOCK, 0, &gc.disk, err);
+	int ret = ttd_disk_open(history, TTDISK_READ, NULL, HISTORY_LOCK, 0, &gc.disk, err);
 
 	if (ret)
 		return ret;

@@ -25,8 +25,8 @@ static uint64_t header_check(const struct format_header *header)
 	return XXH64(header, offsetof(struct format_header, check), 0);
 }
 
-int history_read_header(int fd, const char *path, struct format_header *header,
-			struct tt_error *err)
+int ttd_history_read_header(int fd, const char *path, struct format_header *header,
+			    struct tt_error *err)
 {
 	static const char text[FORMAT_TEXT_SIZE] = FORMAT_TEXT;
 	ssize_t len;
@@ -40,8 +40,10 @@ int history_read_header(int fd, const char *path, struct format_header *header,
 		return tt_fail(err, -EUCLEAN, "%s: not the history of a disk", path);
 	if (memcmp(header->text, text, sizeof(text)) ||
 	    (len == sizeof(*header) && header->version != FORMAT_VERSION))
-		return tt_fail(err, -EFBIG, "%s: made by another version of ttvm; this one knows "
-			       "version %d of the format", path, FORMAT_VERSION);
+		return tt_fail(err, -EFBIG,
+			       "%s: made by another version of ttvm; this one knows "
+			       "version %d of the format",
+			       path, FORMAT_VERSION);
 	if (len != sizeof(*header) || header->check != header_check(header))
 		return tt_fail(err, -EUCLEAN, "%s: its first page is damaged", path);
 	if (!header->sectors || header->sectors > MAX_SECTORS || !header->base_path[0] ||
@@ -51,7 +53,7 @@ int history_read_header(int fd, const char *path, struct format_header *header,
 	return 0;
 }
 
-int history_write_header(int fd, struct format_header *header)
+int ttd_history_write_header(int fd, struct format_header *header)
 {
 	header->check = header_check(header);
 	if (pwrite(fd, header, sizeof(*header), 0) != sizeof(*header))
@@ -59,7 +61,7 @@ int history_write_header(int fd, struct format_header *header)
 	return fsync(fd) ? -errno : 0;
 }
 
-int history_sync_folder(const char *path)
+int ttd_history_sync_folder(const char *path)
 {
 	char *copy = strdup(path);
 	int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
@@ -79,7 +81,7 @@ static uint64_t wall_clock(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-int history_new_uuid(struct format_header *header, const char *path, struct tt_error *err)
+int ttd_history_new_uuid(struct format_header *header, const char *path, struct tt_error *err)
 {
 	if (getrandom(header->uuid, sizeof(header->uuid), 0) != sizeof(header->uuid))
 		return tt_fail(err, -errno, "%s: no random numbers: %s", path, strerror(errno));
@@ -89,7 +91,7 @@ int history_new_uuid(struct format_header *header, const char *path, struct tt_e
 	return 0;
 }
 
-int history_create(const char *path, struct format_header *header, struct tt_error *err)
+int ttd_history_create(const char *path, struct format_header *header, struct tt_error *err)
 {
 	int fd, ret = 0;
 
@@ -100,11 +102,11 @@ int history_create(const char *path, struct format_header *header, struct tt_err
 	fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0)
 		return tt_fail(err, -errno, "%s: cannot create it: %s", path, strerror(errno));
-	ret = history_write_header(fd, header);
+	ret = ttd_history_write_header(fd, header);
 	if (close(fd) && !ret)
 		ret = -errno;
 	if (!ret)
-		ret = history_sync_folder(path);
+		ret = ttd_history_sync_folder(path);
 	if (ret) {
 		unlink(path);
 		tt_fail(err, ret, "%s: cannot write it: %s", path, strerror(-ret));
@@ -130,12 +132,12 @@ static int add_run(struct history *history, const struct format_state *state)
 static int merge_last(struct history *history)
 {
 	struct run *a = &history->runs[history->num_runs - 2], *b = a + 1, merged;
-	int ret = run_merge(a, b, &merged);
+	int ret = ttd_run_merge(a, b, &merged);
 
 	if (ret)
 		return ret;
-	run_free(a);
-	run_free(b);
+	ttd_run_free(a);
+	ttd_run_free(b);
 	*a = merged;
 	history->num_runs--;
 	return 0;
@@ -146,7 +148,7 @@ static void finish_run(struct history *history)
 {
 	struct run *last = &history->runs[history->num_runs - 1];
 
-	run_sort(last);
+	ttd_run_sort(last);
 	while (history->num_runs > 1) {
 		last = &history->runs[history->num_runs - 1];
 		if (last[-1].num_pieces >= 2 * last->num_pieces &&
@@ -168,19 +170,19 @@ static int scan(struct history *history)
 	struct format_state begin = *from;
 	struct walk walk;
 	struct run *run;
-	int ret = walk_start(&walk, history->fd, &history->limits, from, history->file_size);
+	int ret = ttd_walk_start(&walk, history->fd, &history->limits, from, history->file_size);
 
 	if (!ret)
 		ret = add_run(history, &begin);
 	while (!ret) {
 		run = &history->runs[history->num_runs - 1];
-		ret = run_prepare(run);
+		ret = ttd_run_prepare(run);
 		if (!ret)
-			ret = walk_next(&walk, &record);
+			ret = ttd_walk_next(&walk, &record);
 		if (ret <= 0)
 			break;
 		ret = 0;
-		run_add(run, record);
+		ttd_run_add(run, record);
 		if (run->end.in_fold)
 			continue;
 		if (run->num_pieces >= SCAN_RUN_PIECES) {
@@ -203,7 +205,7 @@ static int scan(struct history *history)
 		run->end = walk.point;
 		finish_run(history);
 	}
-	walk_end(&walk);
+	ttd_walk_end(&walk);
 	return ret;
 }
 
@@ -223,20 +225,21 @@ static int lock_history(struct history *history, struct tt_error *err)
 	/* garbage collection may have put another file in its place since it was opened */
 	if (fstat(history->fd, &mine) || stat(history->path, &there) ||
 	    mine.st_ino != there.st_ino || mine.st_dev != there.st_dev)
-		return tt_fail(err, -EBUSY, "%s: it was replaced just now; try again", history->path);
+		return tt_fail(err, -EBUSY, "%s: it was replaced just now; try again",
+			       history->path);
 	history->locked = true;
 	return 0;
 }
 
 static int judge_end(struct history *history, struct tt_error *err)
 {
-	struct walk_behind behind;
-	int ret = walk_behind(history->fd, &history->limits, &history->end, history->file_size,
-			      &behind);
+	struct ttd_walk_behind behind;
+	int ret = ttd_walk_behind(history->fd, &history->limits, &history->end, history->file_size,
+				  history->header.durable, &behind);
 
 	if (ret)
 		return tt_fail(err, ret, "%s: cannot read it: %s", history->path, strerror(-ret));
-	history->damaged = behind.flushed;
+	history->damaged = behind.damaged;
 	return 0;
 }
 
@@ -247,16 +250,16 @@ static int start_writing(struct history *history, unsigned int flags, struct tt_
 	if (history->damaged)
 		return tt_fail(err, -EUCLEAN,
 			       "%s: damaged at byte %llu; `ttvm disk check` says more, and points "
-			       "before the damage can be opened", history->path,
-			       (unsigned long long)history->end.offset);
+			       "before the damage can be opened",
+			       history->path, (unsigned long long)history->end.offset);
 	if (history->end.offset < history->file_size &&
 	    ftruncate(history->fd, (off_t)history->end.offset))
 		return tt_fail(err, -errno, "%s: cannot cut off its unfinished end: %s",
 			       history->path, strerror(errno));
 	ret = add_run(history, &history->end);
 	if (!ret)
-		ret = output_create(history->fd, history->end.offset, flags & HISTORY_NO_URING,
-				    &history->output);
+		ret = ttd_output_create(history->fd, history->end.offset, flags & HISTORY_NO_URING,
+					&history->output);
 	history->synced = history->end;
 	return ret ? tt_fail(err, ret, "%s: %s", history->path, strerror(-ret)) : 0;
 }
@@ -264,8 +267,8 @@ static int start_writing(struct history *history, unsigned int flags, struct tt_
 static void free_history(struct history *history)
 {
 	for (unsigned int i = 0; i < history->num_runs; i++)
-		run_free(&history->runs[i]);
-	index_unload(history);
+		ttd_run_free(&history->runs[i]);
+	ttd_index_unload(history);
 	if (history->fd >= 0)
 		close(history->fd);
 	free(history->buffer);
@@ -273,8 +276,8 @@ static void free_history(struct history *history)
 	free(history);
 }
 
-int history_open(const char *path, unsigned int flags, struct history **result,
-		 struct tt_error *err)
+int ttd_history_open(const char *path, unsigned int flags, struct history **result,
+		     struct tt_error *err)
 {
 	struct history *history = calloc(1, sizeof(*history));
 	struct stat st;
@@ -291,12 +294,12 @@ int history_open(const char *path, unsigned int flags, struct history **result,
 		goto err_free;
 	}
 	history->fd = open(path, (flags & (HISTORY_WRITE | HISTORY_LOCK) ? O_RDWR : O_RDONLY) |
-				O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+					 O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (history->fd < 0 || fstat(history->fd, &st)) {
 		ret = tt_fail(err, -errno, "%s: %s", path, strerror(errno));
 		goto err_free;
 	}
-	ret = history_read_header(history->fd, path, &history->header, err);
+	ret = ttd_history_read_header(history->fd, path, &history->header, err);
 	if (!ret && flags & (HISTORY_WRITE | HISTORY_LOCK))
 		ret = lock_history(history, err);
 	if (ret)
@@ -311,13 +314,13 @@ int history_open(const char *path, unsigned int flags, struct history **result,
 	history->start.offset = FORMAT_HEADER_SIZE;
 	history->start.check = history->header.salt;
 	if (!history->no_index)
-		index_load(history);
+		ttd_index_load(history);
 	ret = scan(history);
 	if (ret) {
 		tt_fail(err, ret, "%s: cannot read it: %s", path, strerror(-ret));
 		goto err_free;
 	}
-	if (history->end.offset < history->file_size)
+	if (history->end.offset < MAX(history->file_size, history->header.durable))
 		ret = judge_end(history, err);
 	if (!ret && flags & HISTORY_WRITE)
 		ret = start_writing(history, flags, err);
@@ -331,25 +334,25 @@ err_free:
 	return ret;
 }
 
-void history_save_index(struct history *history)
+void ttd_history_save_index(struct history *history)
 {
 	if (history->no_index || history->output || flock(history->fd, LOCK_EX | LOCK_NB))
 		return;
-	index_save(history);
+	ttd_index_save(history);
 	if (!history->locked)
 		flock(history->fd, LOCK_UN);
 }
 
-int history_close(struct history *history)
+int ttd_history_close(struct history *history)
 {
 	int ret = 0;
 
 	if (history->output) {
-		ret = output_destroy(history->output);
+		ret = ttd_output_destroy(history->output);
 		history->output = NULL;
 		if (!ret && !history->no_index) {
 			finish_run(history);
-			index_save(history);
+			ttd_index_save(history);
 		}
 	}
 	free_history(history);
@@ -358,31 +361,32 @@ int history_close(struct history *history)
 
 /* ------------------------------------------------------------------ reading */
 
-int history_read(struct history *history, void *to, size_t len, uint64_t offset)
+int ttd_history_read(struct history *history, void *to, size_t len, uint64_t offset)
 {
 	struct iovec iov = { to, len };
-	struct span span = span_of(&iov, 1);
+	struct span span = ttd_span_of(&iov, 1);
 
 	if (offset > history->end.offset || len > history->end.offset - offset)
 		return -EIO;
 	if (history->output)
-		return output_read(history->output, to, len, offset);
-	return span_pread(&span, history->fd, len, offset);
+		return ttd_output_read(history->output, to, len, offset);
+	return ttd_span_pread(&span, history->fd, len, offset);
 }
 
-int history_peek(struct history *history, uint64_t offset, struct format_record *record)
+int ttd_history_peek(struct history *history, uint64_t offset, struct format_record *record)
 {
 	int ret = offset < FORMAT_HEADER_SIZE || offset % FORMAT_ALIGN ? -EIO : 0;
 
 	if (!ret)
-		ret = history_read(history, record, sizeof(*record), offset);
-	if (!ret && (!record_fields_valid(record, &history->limits) ||
+		ret = ttd_history_read(history, record, sizeof(*record), offset);
+	if (!ret && (!ttd_record_fields_valid(record, &history->limits) ||
 		     record_size(record) > history->end.offset - offset))
 		ret = -EIO;
 	return ret;
 }
 
-int history_record(struct history *history, uint64_t offset, const struct format_record **result)
+int ttd_history_record(struct history *history, uint64_t offset,
+		       const struct format_record **result)
 {
 	struct format_record *record = (void *)history->buffer;
 	uint64_t first = FORMAT_RECORD_SIZE + 4096, size; /* most are not longer */
@@ -395,31 +399,32 @@ int history_record(struct history *history, uint64_t offset, const struct format
 	if (offset < FORMAT_HEADER_SIZE || offset >= history->end.offset || offset % FORMAT_ALIGN)
 		return -EIO;
 	first = MIN(first, history->end.offset - offset);
-	ret = history_read(history, record, first, offset);
+	ret = ttd_history_read(history, record, first, offset);
 	if (ret)
 		return ret;
-	if (first < sizeof(*record) || !record_fields_valid(record, &history->limits))
+	if (first < sizeof(*record) || !ttd_record_fields_valid(record, &history->limits))
 		return -EIO;
 	size = record_size(record);
 	if (size > first)
-		ret = history_read(history, (char *)record + first, size - first, offset + first);
-	if (!ret && (size > history->end.offset - offset ||
-		     !record_valid(record, &history->limits)))
+		ret = ttd_history_read(history, (char *)record + first, size - first,
+				       offset + first);
+	if (!ret &&
+	    (size > history->end.offset - offset || !ttd_record_valid(record, &history->limits)))
 		ret = -EIO;
 	if (!ret)
 		history->buffered = offset;
 	return ret;
 }
 
-void history_paint(const struct history *history, uint64_t limit, uint64_t sector,
-		   unsigned int count, uint64_t *best)
+void ttd_history_paint(const struct history *history, uint64_t limit, uint64_t sector,
+		       unsigned int count, uint64_t *best)
 {
 	for (unsigned int i = 0; i < history->num_runs; i++)
 		if (history->runs[i].begin < limit)
-			run_paint(&history->runs[i], limit, sector, count, best);
+			ttd_run_paint(&history->runs[i], limit, sector, count, best);
 }
 
-uint64_t history_num_stops(const struct history *history)
+uint64_t ttd_history_num_stops(const struct history *history)
 {
 	uint64_t num = 0;
 
@@ -428,7 +433,7 @@ uint64_t history_num_stops(const struct history *history)
 	return num;
 }
 
-const struct format_stop *history_stop(const struct history *history, uint64_t i)
+const struct format_stop *ttd_history_stop(const struct history *history, uint64_t i)
 {
 	const struct run *run = history->runs;
 
@@ -437,7 +442,7 @@ const struct format_stop *history_stop(const struct history *history, uint64_t i
 	return &run->stops[i];
 }
 
-uint64_t history_num_notes(const struct history *history)
+uint64_t ttd_history_num_notes(const struct history *history)
 {
 	uint64_t num = 0;
 
@@ -446,7 +451,7 @@ uint64_t history_num_notes(const struct history *history)
 	return num;
 }
 
-uint64_t history_note(const struct history *history, uint64_t i)
+uint64_t ttd_history_note(const struct history *history, uint64_t i)
 {
 	const struct run *run = history->runs;
 
@@ -467,19 +472,19 @@ static void hand_over_run(struct history *history)
 		return;
 	finish_run(history);
 	add_run(history, &history->end);
-	index_save(history);
+	ttd_index_save(history);
 }
 
-int history_append(struct history *history, const struct format_record *wanted, const void *payload,
-		   struct span *span, uint64_t *offset)
+int ttd_history_append(struct history *history, const struct format_record *wanted,
+		       const void *payload, struct span *span, uint64_t *offset)
 {
 	struct run *run = &history->runs[history->num_runs - 1];
 	struct format_record *record;
 	uint64_t now = wall_clock();
-	int ret = run_prepare(run);
+	int ret = ttd_run_prepare(run);
 
 	if (!ret)
-		ret = output_reserve(history->output, record_size(wanted), (uint8_t **)&record);
+		ret = ttd_output_reserve(history->output, record_size(wanted), (uint8_t **)&record);
 	if (ret)
 		return ret;
 	*record = (struct format_record){
@@ -489,18 +494,19 @@ int history_append(struct history *history, const struct format_record *wanted, 
 		.number = history->end.number,
 		.sector = wanted->sector,
 		.count = wanted->count,
-		.instr = wanted->type == FORMAT_SESSION ? 0 : MAX(wanted->instr, history->end.instr),
+		.instr =
+			wanted->type == FORMAT_SESSION ? 0 : MAX(wanted->instr, history->end.instr),
 		.time_ns = MAX(now, history->end.time_ns),
 	};
 	if (span)
-		span_get(span, record + 1, record_payload(record));
+		ttd_span_get(span, record + 1, record_payload(record));
 	else if (payload)
 		memcpy(record + 1, payload, record_payload(record));
-	record_seal(record, history->limits.salt);
-	output_commit(history->output, record_size(record));
+	ttd_record_seal(record, history->limits.salt);
+	ttd_output_commit(history->output, record_size(record));
 	if (offset)
 		*offset = history->end.offset;
-	run_add(run, record);
+	ttd_run_add(run, record);
 	history->end = run->end;
 	return 0;
 }
@@ -510,28 +516,28 @@ static int verify_unsynced(struct history *history)
 {
 	const struct format_record *record;
 	struct walk walk;
-	int ret = walk_start(&walk, history->fd, &history->limits, &history->synced,
-			     history->end.offset);
+	int ret = ttd_walk_start(&walk, history->fd, &history->limits, &history->synced,
+				 history->end.offset);
 
 	if (!ret) {
-		while ((ret = walk_next(&walk, &record)) > 0)
+		while ((ret = ttd_walk_next(&walk, &record)) > 0)
 			;
 		if (!ret && walk.state.offset != history->end.offset)
 			ret = -EIO;
 	}
-	walk_end(&walk);
+	ttd_walk_end(&walk);
 	return ret;
 }
 
-int history_sync(struct history *history)
+int ttd_history_sync(struct history *history)
 {
-	int ret = output_drain(history->output);
+	int ret = ttd_output_drain(history->output);
 
 	if (!ret && history->sync_failed)
 		ret = verify_unsynced(history);
 	if (ret)
 		return ret;
-	ret = output_sync(history->output);
+	ret = ttd_output_sync(history->output);
 	history->sync_failed = ret;
 	if (ret)
 		return ret;

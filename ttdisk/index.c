@@ -17,7 +17,7 @@
 
 #define COMPACT_FROM (1u << 20) /* bytes: smaller files are left alone */
 
-char *index_path(const char *history_path, const char *suffix)
+char *ttd_index_path(const char *history_path, const char *suffix)
 {
 	char *path;
 
@@ -71,7 +71,7 @@ static bool end_is_there(struct history *history, const struct format_state *end
 	    end->offset % FORMAT_ALIGN)
 		return false;
 	history->end.offset = end->offset; /* so that it can be read */
-	there = !history_record(history, last, &record) && record->check == end->check &&
+	there = !ttd_history_record(history, last, &record) && record->check == end->check &&
 		last + record_size(record) == end->offset && record->number + 1 == end->number;
 	history->buffered = 0;
 	return there;
@@ -93,9 +93,8 @@ static bool arrays_are_sorted(const struct run *run)
 
 static bool load_run(struct history *history, const struct format_run *entry)
 {
-	const struct format_state *before = history->num_runs ?
-						    &history->runs[history->num_runs - 1].end :
-						    &history->start;
+	const struct format_state *before =
+		history->num_runs ? &history->runs[history->num_runs - 1].end : &history->start;
 	struct run *run = &history->runs[history->num_runs];
 	char *mapped = history->index.mapped;
 	uint64_t limit = history->index.size / sizeof(uint64_t), bytes;
@@ -106,8 +105,7 @@ static bool load_run(struct history *history, const struct format_run *entry)
 	if (entry->offset < FORMAT_INDEX_DATA || entry->offset % FORMAT_ALIGN ||
 	    entry->offset > history->index.size || bytes > history->index.size - entry->offset ||
 	    entry->end.offset <= before->offset ||
-	    XXH64(mapped + entry->offset, bytes, history->header.salt) !=
-		    entry->check ||
+	    XXH64(mapped + entry->offset, bytes, history->header.salt) != entry->check ||
 	    !end_is_there(history, &entry->end))
 		return false;
 	memset(run, 0, sizeof(*run));
@@ -123,16 +121,16 @@ static bool load_run(struct history *history, const struct format_run *entry)
 	run->check = entry->check;
 	if (!arrays_are_sorted(run))
 		return false;
-	run->levels = run_find_levels(run);
+	run->levels = ttd_run_find_levels(run);
 	history->num_runs++;
 	history->index.live += aligned(bytes);
 	return true;
 }
 
-void index_load(struct history *history)
+void ttd_index_load(struct history *history)
 {
 	struct index_file *index = &history->index;
-	char *path = index_path(history->path, ".idx");
+	char *path = ttd_index_path(history->path, ".idx");
 	int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
 	const struct format_directory *directory;
 	struct stat st;
@@ -158,7 +156,7 @@ void index_load(struct history *history)
 			break;
 }
 
-void index_unload(struct history *history)
+void ttd_index_unload(struct history *history)
 {
 	if (history->index.mapped)
 		munmap(history->index.mapped, history->index.size);
@@ -280,7 +278,7 @@ static int save_to(struct history *history, int fd, uint64_t end, bool all)
 
 static int replace_file(struct history *history, const char *path)
 {
-	char *new_path = index_path(path, ".new");
+	char *new_path = ttd_index_path(path, ".new");
 	int fd = new_path ? open(new_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1;
 	int ret = fd < 0 ? -errno : 0;
 
@@ -301,7 +299,7 @@ static int replace_file(struct history *history, const char *path)
 	return ret;
 }
 
-int index_save(struct history *history)
+int ttd_index_save(struct history *history)
 {
 	char *path;
 	struct stat st;
@@ -309,7 +307,7 @@ int index_save(struct history *history)
 
 	if (!worth_saving(history))
 		return 0;
-	path = index_path(history->path, ".idx");
+	path = ttd_index_path(history->path, ".idx");
 	if (!path)
 		return -ENOMEM;
 	fd = history->index.generation ? open(path, O_RDWR | O_CLOEXEC) : -1;

@@ -53,16 +53,16 @@ int ttdisk_next_epoch(struct ttdisk *disk, struct ttdisk_epoch *epoch, struct tt
 	int ret = 0, more;
 
 	epoch->folded = false;
-	for (; epoch->cursor < history_num_stops(history); epoch->cursor++) {
-		uint64_t offset = history_stop(history, epoch->cursor)->offset;
+	for (; epoch->cursor < ttd_history_num_stops(history); epoch->cursor++) {
+		uint64_t offset = ttd_history_stop(history, epoch->cursor)->offset;
 
-		ret = history_peek(history, offset, &head);
+		ret = ttd_history_peek(history, offset, &head);
 		if (ret)
 			return fail(disk, ret, err);
 		if (head.type == FORMAT_FLUSH) {
 			fill_epoch(epoch, &head, offset);
 		} else if (head.type == FORMAT_FOLD) {
-			ret = history_record(history, offset, &record);
+			ret = ttd_history_record(history, offset, &record);
 			if (ret)
 				return fail(disk, ret, err);
 			epoch->folded = true;
@@ -73,12 +73,12 @@ int ttdisk_next_epoch(struct ttdisk *disk, struct ttdisk_epoch *epoch, struct tt
 			continue;
 		}
 		epoch->cursor++;
-		ret = place_recording(history, offset, epoch->recording);
+		ret = ttd_place_recording(history, offset, epoch->recording);
 		return ret ? fail(disk, ret, err) : 1;
 	}
 	more = open_epoch(disk, epoch);
 	if (more)
-		ret = place_recording(history, history->end.offset, epoch->recording);
+		ret = ttd_place_recording(history, history->end.offset, epoch->recording);
 	return ret ? fail(disk, ret, err) : more;
 }
 
@@ -86,7 +86,7 @@ int ttdisk_next_epoch(struct ttdisk *disk, struct ttdisk_epoch *epoch, struct tt
 static int describe_point(struct ttdisk *disk, uint64_t number, struct ttdisk_mark *mark)
 {
 	struct format_state state;
-	int ret = place_find_number(disk->history, number, &state, NULL);
+	int ret = ttd_place_find_number(disk->history, number, &state, NULL);
 
 	if (ret)
 		return ret;
@@ -101,19 +101,19 @@ int ttdisk_next_mark(struct ttdisk *disk, struct ttdisk_mark *mark, struct tt_er
 	const struct format_record *record;
 	struct format_record head;
 
-	while (mark->cursor < history_num_notes(history)) {
-		uint64_t number, note, offset = history_note(history, mark->cursor++);
-		int ret = history_peek(history, offset, &head);
+	while (mark->cursor < ttd_history_num_notes(history)) {
+		uint64_t number, note, offset = ttd_history_note(history, mark->cursor++);
+		int ret = ttd_history_peek(history, offset, &head);
 
 		if (!ret && head.type != FORMAT_MARK)
 			continue;
 		if (!ret)
-			ret = history_record(history, offset, &record);
+			ret = ttd_history_record(history, offset, &record);
 		if (ret)
 			return fail(disk, ret, err);
 		memcpy(mark->name, record + 1, sizeof(mark->name));
 		/* a mark that was removed may have been set again later: that one counts */
-		ret = place_find_mark(history, mark->name, &number, &note);
+		ret = ttd_place_find_mark(history, mark->name, &number, &note);
 		if (ret == -ENOENT || (!ret && note != offset))
 			continue;
 		if (!ret)
@@ -134,10 +134,10 @@ int ttdisk_next_session(struct ttdisk *disk, struct ttdisk_session *session, str
 	struct format_state state;
 	int ret;
 
-	while (session->cursor < history_num_notes(history)) {
-		uint64_t number, offset = history_note(history, session->cursor++);
+	while (session->cursor < ttd_history_num_notes(history)) {
+		uint64_t number, offset = ttd_history_note(history, session->cursor++);
 
-		ret = history_record(history, offset, &record);
+		ret = ttd_history_record(history, offset, &record);
 		if (ret)
 			return fail(disk, ret, err);
 		if (record->type != FORMAT_SESSION || !*(const char *)(record + 1))
@@ -146,11 +146,11 @@ int ttdisk_next_session(struct ttdisk *disk, struct ttdisk_session *session, str
 		session->time_ns = record->time_ns;
 		session->record = number = record->number + 1;
 		session->departure[0] = '\0';
-		ret = place_find_number(history, number, &state, NULL);
+		ret = ttd_place_find_number(history, number, &state, NULL);
 		if (ret == -ENOENT) /* removed by garbage collection */
 			return 1;
 		if (!ret)
-			ret = place_departure(history, &state, session->departure, err);
+			ret = ttd_place_departure(history, &state, session->departure, err);
 		if (ret)
 			return fail(disk, ret, err);
 		session->epoch = state.epoch;

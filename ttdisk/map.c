@@ -11,7 +11,7 @@
 #define FANOUT_SHIFT 3
 #define FANOUT	     (1u << FANOUT_SHIFT)
 #define CHUNK_NODES  1023
-/* map_set() makes at most two nodes on each level, at the two ends of the range */
+/* ttd_map_set() makes at most two nodes on each level, at the two ends of the range */
 #define RESERVE (2 * 22)
 
 struct map_node {
@@ -41,14 +41,14 @@ static uint64_t shifted(uint64_t value, uint64_t sectors)
 	return MAP_KIND(value) == MAP_DATA ? value + sectors * TTDISK_SECTOR : value;
 }
 
-void map_init(struct map *map, uint64_t sectors)
+void ttd_map_init(struct map *map, uint64_t sectors)
 {
 	memset(map, 0, sizeof(*map));
 	while (map->level < 21 && slot_sectors(map->level) < sectors)
 		map->level++;
 }
 
-void map_destroy(struct map *map)
+void ttd_map_destroy(struct map *map)
 {
 	while (map->chunks) {
 		struct map_chunk *next = map->chunks->next;
@@ -79,13 +79,13 @@ static void free_slot(struct map *map, uint64_t slot)
 	give_back(map, node);
 }
 
-void map_clear(struct map *map)
+void ttd_map_clear(struct map *map)
 {
 	free_slot(map, map->root);
 	map->root = MAP_EMPTY;
 }
 
-int map_prepare(struct map *map)
+int ttd_map_prepare(struct map *map)
 {
 	struct map_chunk *chunk;
 
@@ -130,7 +130,7 @@ static void set(struct map *map, uint64_t *slot, unsigned int level, uint64_t st
 			set(map, &node->slots[i], level - 1, start, sector, end, value);
 }
 
-void map_set(struct map *map, uint64_t sector, uint64_t count, uint64_t value)
+void ttd_map_set(struct map *map, uint64_t sector, uint64_t count, uint64_t value)
 {
 	set(map, &map->root, map->level, 0, sector, sector + count, value);
 }
@@ -150,7 +150,7 @@ static uint64_t find(const struct map *map, uint64_t sector, uint64_t *value)
 	return slot_sectors(level) - within;
 }
 
-uint64_t map_get(const struct map *map, uint64_t sector, uint64_t max, uint64_t *value)
+uint64_t ttd_map_get(const struct map *map, uint64_t sector, uint64_t max, uint64_t *value)
 {
 	uint64_t count = find(map, sector, value), next;
 

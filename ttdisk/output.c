@@ -62,7 +62,7 @@ static void free_output(struct output *output)
 	free(output);
 }
 
-int output_create(int fd, uint64_t end, bool no_io_uring, struct output **result)
+int ttd_output_create(int fd, uint64_t end, bool no_io_uring, struct output **result)
 {
 	struct output *output = calloc(1, sizeof(*output));
 
@@ -83,9 +83,9 @@ int output_create(int fd, uint64_t end, bool no_io_uring, struct output **result
 	return 0;
 }
 
-int output_destroy(struct output *output)
+int ttd_output_destroy(struct output *output)
 {
-	int ret = output_drain(output);
+	int ret = ttd_output_drain(output);
 
 	free_output(output);
 	return ret;
@@ -97,9 +97,9 @@ int output_destroy(struct output *output)
 static int write_now(struct output *output, struct buffer *buffer)
 {
 	while (buffer->done < buffer->fill) {
-		ssize_t ret = pwrite(output->fd, buffer->data + buffer->done,
-				     buffer->fill - buffer->done,
-				     (off_t)(buffer->offset + buffer->done));
+		ssize_t ret =
+			pwrite(output->fd, buffer->data + buffer->done, buffer->fill - buffer->done,
+			       (off_t)(buffer->offset + buffer->done));
 
 		output->appends++;
 		if (ret < 0 && errno == EINTR)
@@ -134,7 +134,8 @@ static void start_write(struct output *output, unsigned int i)
 	do {
 		ret = io_uring_submit(&output->ring);
 	} while (ret == -EINTR || ret == -EAGAIN || ret == -EBUSY);
-	if (ret < 0) { /* never on a healthy ring; what was not submitted stays in it, so do without */
+	if (ret <
+	    0) { /* never on a healthy ring; what was not submitted stays in it, so do without */
 		io_uring_queue_exit(&output->ring);
 		output->uring = false;
 		for (int j = 0; j < NUM_BUFFERS; j++)
@@ -191,7 +192,7 @@ static int retry(struct output *output)
 
 /* ------------------------------------------------------------------ appending */
 
-int output_reserve(struct output *output, size_t len, uint8_t **room)
+int ttd_output_reserve(struct output *output, size_t len, uint8_t **room)
 {
 	unsigned int following = (output->current + 1) % NUM_BUFFERS;
 	struct buffer *buffer = &output->buffers[output->current];
@@ -221,19 +222,19 @@ int output_reserve(struct output *output, size_t len, uint8_t **room)
 	return 0;
 }
 
-void output_commit(struct output *output, size_t len)
+void ttd_output_commit(struct output *output, size_t len)
 {
 	output->buffers[output->current].fill += len;
 }
 
-uint64_t output_end(const struct output *output)
+uint64_t ttd_output_end(const struct output *output)
 {
 	const struct buffer *buffer = &output->buffers[output->current];
 
 	return buffer->offset + buffer->fill;
 }
 
-int output_drain(struct output *output)
+int ttd_output_drain(struct output *output)
 {
 	struct buffer *buffer = &output->buffers[output->current];
 	int ret = retry(output);
@@ -252,10 +253,11 @@ int output_drain(struct output *output)
 static int rewrite(struct output *output)
 {
 	uint8_t *copy = output->buffers[output->current].data; /* empty after a drain */
-	uint64_t end = output_end(output), offset = output->unsynced;
+	uint64_t end = ttd_output_end(output), offset = output->unsynced;
 
 	while (offset < end) {
-		ssize_t len = pread(output->fd, copy, MIN(BUFFER_SIZE, end - offset), (off_t)offset);
+		ssize_t len =
+			pread(output->fd, copy, MIN(BUFFER_SIZE, end - offset), (off_t)offset);
 
 		if (len > 0)
 			len = pwrite(output->fd, copy, (size_t)len, (off_t)offset);
@@ -268,9 +270,9 @@ static int rewrite(struct output *output)
 	return 0;
 }
 
-int output_sync(struct output *output)
+int ttd_output_sync(struct output *output)
 {
-	int ret = output_drain(output);
+	int ret = ttd_output_drain(output);
 
 	if (!ret && output->sync_failed)
 		ret = rewrite(output);
@@ -281,7 +283,7 @@ int output_sync(struct output *output)
 		return -errno;
 	}
 	output->sync_failed = false;
-	output->unsynced = output_end(output);
+	output->unsynced = ttd_output_end(output);
 	return 0;
 }
 
@@ -304,7 +306,7 @@ static const struct buffer *find(const struct output *output, uint64_t offset, s
 	return NULL;
 }
 
-int output_read_span(struct output *output, struct span *span, size_t len, uint64_t offset)
+int ttd_output_read_span(struct output *output, struct span *span, size_t len, uint64_t offset)
 {
 	while (len) {
 		size_t part = len;
@@ -312,9 +314,9 @@ int output_read_span(struct output *output, struct span *span, size_t len, uint6
 		int ret;
 
 		if (buffer) {
-			span_put(span, buffer->data + (offset - buffer->offset), part);
+			ttd_span_put(span, buffer->data + (offset - buffer->offset), part);
 		} else {
-			ret = span_pread(span, output->fd, part, offset);
+			ret = ttd_span_pread(span, output->fd, part, offset);
 			if (ret)
 				return ret;
 		}
@@ -324,15 +326,15 @@ int output_read_span(struct output *output, struct span *span, size_t len, uint6
 	return 0;
 }
 
-int output_read(struct output *output, void *to, size_t len, uint64_t offset)
+int ttd_output_read(struct output *output, void *to, size_t len, uint64_t offset)
 {
 	struct iovec iov = { to, len };
-	struct span span = span_of(&iov, 1);
+	struct span span = ttd_span_of(&iov, 1);
 
-	return output_read_span(output, &span, len, offset);
+	return ttd_output_read_span(output, &span, len, offset);
 }
 
-void output_get_stats(const struct output *output, struct output_stats *stats)
+void ttd_output_get_stats(const struct output *output, struct output_stats *stats)
 {
 	stats->appends = output->appends;
 	stats->io_uring = output->uring;

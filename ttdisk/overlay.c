@@ -36,7 +36,7 @@ static int open_nameless(void)
 	return memfd_create("ttdisk", MFD_CLOEXEC);
 }
 
-int overlay_create(struct overlay **result)
+int ttd_overlay_create(struct overlay **result)
 {
 	struct overlay *overlay = calloc(1, sizeof(*overlay));
 	int ret;
@@ -53,7 +53,7 @@ int overlay_create(struct overlay **result)
 	return 0;
 }
 
-void overlay_destroy(struct overlay *overlay)
+void ttd_overlay_destroy(struct overlay *overlay)
 {
 	close(overlay->fd);
 	free(overlay->entries);
@@ -64,7 +64,7 @@ static int prepare(struct overlay *overlay, struct map *map)
 {
 	uint64_t max = overlay->max ? 2 * overlay->max : 1024;
 	struct overlay_entry *entries;
-	int ret = map_prepare(map);
+	int ret = ttd_map_prepare(map);
 
 	if (ret || overlay->num < overlay->max)
 		return ret;
@@ -79,11 +79,11 @@ static int prepare(struct overlay *overlay, struct map *map)
 static void add(struct overlay *overlay, struct map *map, const struct overlay_entry *entry)
 {
 	overlay->entries[overlay->num++] = *entry;
-	map_set(map, entry->sector, entry->count, entry->value);
+	ttd_map_set(map, entry->sector, entry->count, entry->value);
 }
 
-int overlay_write(struct overlay *overlay, struct map *map, uint64_t sector, uint64_t count,
-		  struct span *span)
+int ttd_overlay_write(struct overlay *overlay, struct map *map, uint64_t sector, uint64_t count,
+		      struct span *span)
 {
 	struct overlay_entry entry = { sector, count, overlay->end | MAP_DATA };
 	uint64_t left = count * TTDISK_SECTOR, offset = overlay->end;
@@ -93,7 +93,7 @@ int overlay_write(struct overlay *overlay, struct map *map, uint64_t sector, uin
 		struct span before = *span;
 		struct iovec iov[SPAN_IOVS];
 		size_t part;
-		int n = span_take(span, left, iov, &part);
+		int n = ttd_span_take(span, left, iov, &part);
 		ssize_t done = pwritev(overlay->fd, iov, n, (off_t)offset);
 
 		if (done < 0 && errno != EINTR)
@@ -103,7 +103,7 @@ int overlay_write(struct overlay *overlay, struct map *map, uint64_t sector, uin
 		if (done < (ssize_t)part) {
 			*span = before;
 			part = done < 0 ? 0 : (size_t)done;
-			span_take(span, part, iov, &part);
+			ttd_span_take(span, part, iov, &part);
 		}
 		offset += part;
 		left -= part;
@@ -115,7 +115,7 @@ int overlay_write(struct overlay *overlay, struct map *map, uint64_t sector, uin
 	return 0;
 }
 
-int overlay_zero(struct overlay *overlay, struct map *map, uint64_t sector, uint64_t count)
+int ttd_overlay_zero(struct overlay *overlay, struct map *map, uint64_t sector, uint64_t count)
 {
 	struct overlay_entry entry = { sector, count, MAP_ZERO };
 	int ret = prepare(overlay, map);
@@ -125,29 +125,29 @@ int overlay_zero(struct overlay *overlay, struct map *map, uint64_t sector, uint
 	return ret;
 }
 
-int overlay_read(struct overlay *overlay, struct span *span, size_t len, uint64_t offset)
+int ttd_overlay_read(struct overlay *overlay, struct span *span, size_t len, uint64_t offset)
 {
-	return span_pread(span, overlay->fd, len, offset);
+	return ttd_span_pread(span, overlay->fd, len, offset);
 }
 
-uint64_t overlay_position(const struct overlay *overlay)
+uint64_t ttd_overlay_position(const struct overlay *overlay)
 {
 	return overlay->num;
 }
 
-int overlay_rewind(struct overlay *overlay, struct map *map, uint64_t position)
+int ttd_overlay_rewind(struct overlay *overlay, struct map *map, uint64_t position)
 {
 	int ret = 0;
 
 	if (position > overlay->num)
 		return -EINVAL;
-	map_clear(map);
+	ttd_map_clear(map);
 	overlay->num = 0;
 	overlay->end = 0;
 	while (overlay->num < position && !ret) {
 		const struct overlay_entry entry = overlay->entries[overlay->num];
 
-		ret = map_prepare(map);
+		ret = ttd_map_prepare(map);
 		if (ret)
 			break; /* the map has the first writes only: nothing to go on with */
 		add(overlay, map, &entry);

@@ -43,7 +43,7 @@ struct region {
 static struct region whole(struct history *history)
 {
 	return (struct region){
-		.behind = history_num_stops(history),
+		.behind = ttd_history_num_stops(history),
 		.limit = history->end.offset,
 		.begin = history->start,
 	};
@@ -52,25 +52,25 @@ static struct region whole(struct history *history)
 /* The last SESSION before offset; 0: none. */
 static int find_session(struct history *history, uint64_t offset, uint64_t *session)
 {
-	uint64_t low = 0, high = history_num_notes(history);
+	uint64_t low = 0, high = ttd_history_num_notes(history);
 	struct format_record record;
 
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 
-		if (history_note(history, middle) < offset)
+		if (ttd_history_note(history, middle) < offset)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	*session = 0;
 	while (low--) {
-		int ret = history_peek(history, history_note(history, low), &record);
+		int ret = ttd_history_peek(history, ttd_history_note(history, low), &record);
 
 		if (ret)
 			return ret;
 		if (record.type == FORMAT_SESSION) {
-			*session = history_note(history, low);
+			*session = ttd_history_note(history, low);
 			return 0;
 		}
 	}
@@ -81,7 +81,7 @@ static int state_at_stop(struct history *history, const struct format_stop *stop
 			 struct format_state *state)
 {
 	struct format_record record;
-	int ret = history_peek(history, stop->offset, &record);
+	int ret = ttd_history_peek(history, stop->offset, &record);
 
 	if (ret)
 		return ret;
@@ -99,12 +99,12 @@ static int walk_to(struct history *history, const struct region *region, behind_
 {
 	const struct format_record *record;
 	struct walk walk;
-	int ret = walk_start(&walk, history->fd, &history->limits, state, region->limit);
+	int ret = ttd_walk_start(&walk, history->fd, &history->limits, state, region->limit);
 
 	walk.history = history;
 	while (!ret) {
 		*state = walk.point;
-		ret = walk_next(&walk, &record);
+		ret = ttd_walk_next(&walk, &record);
 		if (ret <= 0) {
 			if (!ret && walk.state.offset < region->limit)
 				ret = -EIO; /* it was valid when it was indexed */
@@ -114,7 +114,7 @@ static int walk_to(struct history *history, const struct region *region, behind_
 		if (walk.state.in_fold || !behind(record, key))
 			break;
 	}
-	walk_end(&walk);
+	ttd_walk_end(&walk);
 	return ret;
 }
 
@@ -128,7 +128,7 @@ static int locate(struct history *history, const struct region *region, behind_f
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 
-		ret = history_peek(history, history_stop(history, middle)->offset, &record);
+		ret = ttd_history_peek(history, ttd_history_stop(history, middle)->offset, &record);
 		if (ret)
 			return ret;
 		if (behind(&record, key))
@@ -141,10 +141,10 @@ static int locate(struct history *history, const struct region *region, behind_f
 		return 0;
 	/* from a record on that shows whether the epoch holds data so far */
 	do {
-		ret = history_peek(history, history_stop(history, --low)->offset, &record);
+		ret = ttd_history_peek(history, ttd_history_stop(history, --low)->offset, &record);
 	} while (!ret && low > region->first && is_note(&record));
 	if (!ret)
-		ret = state_at_stop(history, history_stop(history, low), state);
+		ret = state_at_stop(history, ttd_history_stop(history, low), state);
 	return ret ? ret : walk_to(history, region, behind, key, state);
 }
 
@@ -154,7 +154,7 @@ static bool before_fold(struct history *history, const struct format_state *stat
 	struct format_record record;
 
 	return state->offset < history->end.offset &&
-	       !history_peek(history, state->offset, &record) &&
+	       !ttd_history_peek(history, state->offset, &record) &&
 	       (record.flags & FORMAT_FOLDED || record.type == FORMAT_FOLD);
 }
 
@@ -162,12 +162,13 @@ static int fail(struct history *history, int ret, const char *what, struct tt_er
 {
 	if (ret == -ENOENT)
 		return tt_fail(err, ret, "%s: %s%s", history->path, what,
-			       history->damaged ? " before the damage (see `ttvm disk check`)" : "");
+			       history->damaged ? " before the damage (see `ttvm disk check`)"
+						: "");
 	return tt_fail(err, ret, "%s: cannot find %s: %s", history->path, what, strerror(-ret));
 }
 
-int place_find_number(struct history *history, uint64_t number, struct format_state *state,
-		      struct tt_error *err)
+int ttd_place_find_number(struct history *history, uint64_t number, struct format_state *state,
+			  struct tt_error *err)
 {
 	struct region region = whole(history);
 	int ret = locate(history, &region, by_number, number, state);
@@ -176,9 +177,9 @@ int place_find_number(struct history *history, uint64_t number, struct format_st
 		return fail(history, ret, "the point", err);
 	if (state->number != number)
 		return fail(history, -ENOENT,
-			    number > state->number && !before_fold(history, state) ?
-				    "the history ends before this point" :
-				    "this point was removed by `ttvm disk gc`",
+			    number > state->number && !before_fold(history, state)
+				    ? "the history ends before this point"
+				    : "this point was removed by `ttvm disk gc`",
 			    err);
 	return 0;
 }
@@ -188,7 +189,7 @@ int place_find_number(struct history *history, uint64_t number, struct format_st
 static int find_epoch(struct history *history, uint64_t epoch, struct format_state *state,
 		      struct tt_error *err)
 {
-	uint64_t low = 0, high = history_num_stops(history);
+	uint64_t low = 0, high = ttd_history_num_stops(history);
 	const struct format_record *record, *ended;
 	char what[100];
 	bool exact;
@@ -196,24 +197,28 @@ static int find_epoch(struct history *history, uint64_t epoch, struct format_sta
 
 	snprintf(what, sizeof(what), "there is no epoch %" PRIu64 "; the last is %" PRIu64, epoch,
 		 history->end.epoch);
+	if (epoch == history->end.epoch + 1 && history->end.epoch_data && !history->damaged) {
+		*state = history->end;
+		return 0;
+	}
 	if (epoch > history->end.epoch)
 		return fail(history, -ENOENT, what, err);
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 
-		if (history_stop(history, middle)->epoch < epoch)
+		if (ttd_history_stop(history, middle)->epoch < epoch)
 			low = middle + 1;
 		else
 			high = middle;
 	}
 	if (!low)
 		return fail(history, -EIO, "the epoch", err);
-	ret = history_record(history, history_stop(history, low - 1)->offset, &record);
+	ret = ttd_history_record(history, ttd_history_stop(history, low - 1)->offset, &record);
 	if (ret)
 		return fail(history, ret, "the epoch", err);
 	ended = record->type == FORMAT_FOLD ? record + 1 : record;
 	exact = ended->type == FORMAT_FLUSH && ended->sector == epoch;
-	ret = place_find_number(history, record->number + 1, state, err);
+	ret = ttd_place_find_number(history, record->number + 1, state, err);
 	snprintf(what, sizeof(what), "epoch %" PRIu64 " was removed by `ttvm disk gc`", epoch);
 	return ret || exact ? ret : fail(history, -ENOENT, what, err);
 }
@@ -227,13 +232,12 @@ static int find_time(struct history *history, uint64_t time_ns, struct format_st
 	if (ret)
 		return fail(history, ret, "the time", err);
 	if (state->time_ns != time_ns && before_fold(history, state))
-		return fail(history, -ENOENT, "points around this time were removed by `ttvm disk gc`",
-			    err);
+		return fail(history, -ENOENT,
+			    "points around this time were removed by `ttvm disk gc`", err);
 	return 0;
 }
 
-static int recording_at(struct history *history, uint64_t session,
-			char recording[TTDISK_NAME_SIZE])
+static int recording_at(struct history *history, uint64_t session, char recording[TTDISK_NAME_SIZE])
 {
 	const struct format_record *record;
 	int ret;
@@ -241,7 +245,7 @@ static int recording_at(struct history *history, uint64_t session,
 	memset(recording, 0, TTDISK_NAME_SIZE);
 	if (!session)
 		return 0;
-	ret = history_record(history, session, &record);
+	ret = ttd_history_record(history, session, &record);
 	if (!ret && record->type != FORMAT_SESSION)
 		ret = -EIO;
 	if (!ret)
@@ -249,7 +253,7 @@ static int recording_at(struct history *history, uint64_t session,
 	return ret;
 }
 
-int place_recording(struct history *history, uint64_t offset, char recording[TTDISK_NAME_SIZE])
+int ttd_place_recording(struct history *history, uint64_t offset, char recording[TTDISK_NAME_SIZE])
 {
 	uint64_t session;
 	int ret = find_session(history, offset, &session);
@@ -260,12 +264,12 @@ int place_recording(struct history *history, uint64_t offset, char recording[TTD
 /* The first stop at or behind offset. */
 static uint64_t stop_from(struct history *history, uint64_t offset)
 {
-	uint64_t low = 0, high = history_num_stops(history);
+	uint64_t low = 0, high = ttd_history_num_stops(history);
 
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 
-		if (history_stop(history, middle)->offset < offset)
+		if (ttd_history_stop(history, middle)->offset < offset)
 			low = middle + 1;
 		else
 			high = middle;
@@ -277,14 +281,14 @@ static uint64_t stop_from(struct history *history, uint64_t offset)
 static int find_recording(struct history *history, const char *name, struct region *region,
 			  bool *folded)
 {
-	uint64_t num = history_num_notes(history), from = 0;
+	uint64_t num = ttd_history_num_notes(history), from = 0;
 	char recording[TTDISK_NAME_SIZE];
 	struct format_record record;
 
 	region->limit = history->end.offset;
 	for (uint64_t i = 0; i < num; i++) {
-		uint64_t note = history_note(history, i);
-		int ret = history_peek(history, note, &record);
+		uint64_t note = ttd_history_note(history, i);
+		int ret = ttd_history_peek(history, note, &record);
 
 		if (ret)
 			return ret;
@@ -334,19 +338,19 @@ static int find_instr(struct history *history, const char *name, uint64_t instr,
 	return 0;
 }
 
-int place_find_mark(struct history *history, const char *name, uint64_t *number, uint64_t *note)
+int ttd_place_find_mark(struct history *history, const char *name, uint64_t *number, uint64_t *note)
 {
 	const struct format_record *record;
 
-	for (uint64_t i = history_num_notes(history); i--;) {
-		int ret = history_record(history, history_note(history, i), &record);
+	for (uint64_t i = ttd_history_num_notes(history); i--;) {
+		int ret = ttd_history_record(history, ttd_history_note(history, i), &record);
 
 		if (ret)
 			return ret;
 		if (record->type == FORMAT_SESSION || strcmp((const char *)(record + 1), name))
 			continue;
 		*number = record->sector;
-		*note = history_note(history, i);
+		*note = ttd_history_note(history, i);
 		return record->type == FORMAT_MARK ? 0 : -ENOENT;
 	}
 	return -ENOENT;
@@ -357,12 +361,12 @@ static int find_mark(struct history *history, const char *name, struct format_st
 {
 	uint64_t number, note;
 	char what[120];
-	int ret = place_find_mark(history, name, &number, &note);
+	int ret = ttd_place_find_mark(history, name, &number, &note);
 
 	snprintf(what, sizeof(what), "there is no mark \"%.64s\"", name);
 	if (ret)
 		return fail(history, ret, ret == -ENOENT ? what : "the mark", err);
-	return place_find_number(history, number, state, err);
+	return ttd_place_find_number(history, number, state, err);
 }
 
 /* ------------------------------------------------------------------ departures */
@@ -373,7 +377,7 @@ static void put_hex(const uint8_t *bytes, size_t len, char *text)
 		sprintf(text + 2 * i, "%02x", bytes[i]);
 }
 
-void place_uuid_text(const uint8_t uuid[16], char text[37])
+void ttd_place_uuid_text(const uint8_t uuid[16], char text[37])
 {
 	char hex[33];
 
@@ -381,8 +385,8 @@ void place_uuid_text(const uint8_t uuid[16], char text[37])
 	snprintf(text, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }
 
-void place_departure_text(const uint8_t uuid[16], uint64_t number, uint64_t identity,
-			  char departure[TTDISK_DEPARTURE_SIZE])
+void ttd_place_departure_text(const uint8_t uuid[16], uint64_t number, uint64_t identity,
+			      char departure[TTDISK_DEPARTURE_SIZE])
 {
 	char hex[33];
 
@@ -400,21 +404,21 @@ static int identity_at(struct history *history, const struct format_state *state
 	*identity = 0;
 	if (!state->last)
 		return 0;
-	ret = history_record(history, state->last, &record);
+	ret = ttd_history_record(history, state->last, &record);
 	if (!ret)
-		*identity = record_identity(record);
+		*identity = ttd_record_identity(record);
 	return ret;
 }
 
-int place_departure(struct history *history, const struct format_state *state,
-		    char departure[TTDISK_DEPARTURE_SIZE], struct tt_error *err)
+int ttd_place_departure(struct history *history, const struct format_state *state,
+			char departure[TTDISK_DEPARTURE_SIZE], struct tt_error *err)
 {
 	uint64_t identity;
 	int ret = identity_at(history, state, &identity);
 
 	if (ret)
 		return fail(history, ret, "the point", err);
-	place_departure_text(history->header.uuid, state->number, identity, departure);
+	ttd_place_departure_text(history->header.uuid, state->number, identity, departure);
 	return 0;
 }
 
@@ -426,13 +430,14 @@ static int find_departure(struct history *history, const char *name, struct form
 	int end = 0, ret;
 
 	put_hex(history->header.uuid, 16, uuid);
-	if (sscanf(name, "%32[0-9a-f]-%" SCNu64 "-%16" SCNx64 "%n", hex, &number, &identity, &end) !=
-		    3 ||
+	if (sscanf(name, "%32[0-9a-f]-%" SCNu64 "-%16" SCNx64 "%n", hex, &number, &identity,
+		   &end) != 3 ||
 	    name[end] || strlen(hex) != 32)
 		return tt_fail(err, -EINVAL, "\"%.80s\" is not a point of departure", name);
 	if (strcmp(hex, uuid))
-		return fail(history, -ENOENT, "this is not the disk of that point of departure", err);
-	ret = place_find_number(history, number, state, err);
+		return fail(history, -ENOENT, "this is not the disk of that point of departure",
+			    err);
+	ret = ttd_place_find_number(history, number, state, err);
 	if (ret)
 		return ret;
 	ret = identity_at(history, state, &found);
@@ -444,8 +449,8 @@ static int find_departure(struct history *history, const char *name, struct form
 	return 0;
 }
 
-int place_find(struct history *history, const struct ttdisk_point *point,
-	       struct format_state *state, struct tt_error *err)
+int ttd_place_find(struct history *history, const struct ttdisk_point *point,
+		   struct format_state *state, struct tt_error *err)
 {
 	const char *name = point ? point->name : NULL;
 
@@ -453,7 +458,8 @@ int place_find(struct history *history, const struct ttdisk_point *point,
 	case TTDISK_NOW:
 		if (history->damaged)
 			return tt_fail(err, -EUCLEAN,
-				       "%s: damaged at byte %" PRIu64 "; `ttvm disk check` says more,"
+				       "%s: damaged at byte %" PRIu64
+				       "; `ttvm disk check` says more,"
 				       " and points before the damage can be opened",
 				       history->path, history->end.offset);
 		*state = history->end;

@@ -13,7 +13,7 @@ static uint64_t hash(const struct format_record *record, uint64_t salt)
 	return XXH64(&record->previous, record_size(record) - sizeof(record->check), salt);
 }
 
-void record_seal(struct format_record *record, uint64_t salt)
+void ttd_record_seal(struct format_record *record, uint64_t salt)
 {
 	record->check = hash(record, salt);
 }
@@ -24,7 +24,7 @@ static bool range_valid(const struct format_record *record, uint64_t sectors)
 	       record->count <= sectors - record->sector;
 }
 
-bool record_fields_valid(const struct format_record *record, const struct record_limits *limits)
+bool ttd_record_fields_valid(const struct format_record *record, const struct record_limits *limits)
 {
 	if (record->magic != FORMAT_RECORD_MAGIC || record->reserved ||
 	    record->flags & ~FORMAT_FOLDED || record->number >= MAX_NUMBER)
@@ -48,7 +48,7 @@ bool record_fields_valid(const struct format_record *record, const struct record
 	return false;
 }
 
-bool record_name_valid(const char *name)
+bool ttd_record_name_valid(const char *name)
 {
 	size_t len = strnlen(name, TTDISK_NAME_SIZE);
 
@@ -76,9 +76,9 @@ static bool payload_valid(const struct format_record *record)
 	switch (record->type) {
 	case FORMAT_MARK:
 	case FORMAT_UNMARK:
-		return record_name_valid(name) && padded(name);
+		return ttd_record_name_valid(name) && padded(name);
 	case FORMAT_SESSION:
-		return (!name[0] || record_name_valid(name)) && padded(name);
+		return (!name[0] || ttd_record_name_valid(name)) && padded(name);
 	case FORMAT_FOLD:
 		return replaced->magic == FORMAT_RECORD_MAGIC && replaced->type >= FORMAT_WRITE &&
 		       replaced->type < FORMAT_FOLD && replaced->number == record->number;
@@ -86,13 +86,13 @@ static bool payload_valid(const struct format_record *record)
 	return true;
 }
 
-bool record_valid(const struct format_record *record, const struct record_limits *limits)
+bool ttd_record_valid(const struct format_record *record, const struct record_limits *limits)
 {
-	return record_fields_valid(record, limits) && record->check == hash(record, limits->salt) &&
-	       payload_valid(record);
+	return ttd_record_fields_valid(record, limits) &&
+	       record->check == hash(record, limits->salt) && payload_valid(record);
 }
 
-uint64_t record_identity(const struct format_record *record)
+uint64_t ttd_record_identity(const struct format_record *record)
 {
 	struct format_record same;
 
@@ -101,7 +101,7 @@ uint64_t record_identity(const struct format_record *record)
 	return XXH64(&same.magic, sizeof(same) - offsetof(struct format_record, magic), 0);
 }
 
-bool record_follows(const struct format_state *state, const struct format_record *record)
+bool ttd_record_follows(const struct format_state *state, const struct format_record *record)
 {
 	if (record->previous != state->check)
 		return false;
@@ -121,7 +121,7 @@ static bool ends_epoch(const struct format_record *record)
 	return record->type == FORMAT_FLUSH;
 }
 
-void record_advance(struct format_state *state, const struct format_record *record)
+void ttd_record_advance(struct format_state *state, const struct format_record *record)
 {
 	state->last = state->offset;
 	state->check = record->check;

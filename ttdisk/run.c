@@ -9,7 +9,7 @@
 
 #define LEVEL_BITS 3
 
-void run_free(struct run *run)
+void ttd_run_free(struct run *run)
 {
 	if (run->max_pieces)
 		free(run->pieces);
@@ -36,7 +36,7 @@ static int grow(void **array, uint64_t *max, uint64_t num, uint64_t more, size_t
 	return 0;
 }
 
-int run_prepare(struct run *run)
+int ttd_run_prepare(struct run *run)
 {
 	if (grow((void **)&run->pieces, &run->max_pieces, run->num_pieces, RUN_RANGE_PIECES,
 		 sizeof(*run->pieces)) ||
@@ -64,11 +64,11 @@ static void add_pieces(struct run *run, uint64_t sector, uint64_t count, uint64_
 	}
 }
 
-void run_add(struct run *run, const struct format_record *record)
+void ttd_run_add(struct run *run, const struct format_record *record)
 {
 	struct format_stop stop = { run->end.offset, run->end.epoch };
 
-	record_advance(&run->end, record);
+	ttd_record_advance(&run->end, record);
 	if (record->type == FORMAT_WRITE)
 		add_pieces(run, record->sector, record->count, stop.offset);
 	else if (record_is_data(record))
@@ -89,11 +89,11 @@ static int compare(const void *a, const void *b)
 	return x->where < y->where ? -1 : x->where > y->where;
 }
 
-void run_sort(struct run *run)
+void ttd_run_sort(struct run *run)
 {
 	if (run->num_pieces)
 		qsort(run->pieces, run->num_pieces, sizeof(*run->pieces), compare);
-	run->levels = run_find_levels(run);
+	run->levels = ttd_run_find_levels(run);
 }
 
 /* The first entry in [from, num) that is not less than (key, where). Near `from` it is found fast. */
@@ -102,7 +102,8 @@ static uint64_t lower_bound(const struct run *run, uint64_t from, uint64_t key, 
 	const struct format_piece wanted = { key, where };
 	uint64_t low = from, high, step = 1;
 
-	while (low + step <= run->num_pieces && compare(&run->pieces[low + step - 1], &wanted) < 0) {
+	while (low + step <= run->num_pieces &&
+	       compare(&run->pieces[low + step - 1], &wanted) < 0) {
 		low += step;
 		step *= 2;
 	}
@@ -118,7 +119,7 @@ static uint64_t lower_bound(const struct run *run, uint64_t from, uint64_t key, 
 	return low;
 }
 
-uint32_t run_find_levels(const struct run *run)
+uint32_t ttd_run_find_levels(const struct run *run)
 {
 	uint32_t levels = 0;
 	uint64_t at = 0;
@@ -134,7 +135,7 @@ uint32_t run_find_levels(const struct run *run)
 	return levels;
 }
 
-int run_merge(const struct run *a, const struct run *b, struct run *merged)
+int ttd_run_merge(const struct run *a, const struct run *b, struct run *merged)
 {
 	const struct format_piece *x = a->pieces, *y = b->pieces;
 	const struct format_piece *x_end = x + a->num_pieces, *y_end = y + b->num_pieces;
@@ -154,7 +155,7 @@ int run_merge(const struct run *a, const struct run *b, struct run *merged)
 	run.stops = malloc(run.max_stops * sizeof(*run.stops));
 	run.notes = malloc(run.max_notes * sizeof(*run.notes));
 	if (!run.pieces || !run.stops || !run.notes) {
-		run_free(&run);
+		ttd_run_free(&run);
 		return -ENOMEM;
 	}
 	for (uint64_t i = 0; i < run.num_pieces; i++)
@@ -197,8 +198,8 @@ static void paint_level(const struct run *run, unsigned int level, uint64_t limi
 	}
 }
 
-void run_paint(const struct run *run, uint64_t limit, uint64_t sector, unsigned int count,
-	       uint64_t *best)
+void ttd_run_paint(const struct run *run, uint64_t limit, uint64_t sector, unsigned int count,
+		   uint64_t *best)
 {
 	for (unsigned int level = 0; level <= FORMAT_MAX_LEVEL; level++)
 		if (run->levels & 1u << level)

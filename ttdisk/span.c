@@ -6,12 +6,12 @@
 
 #include "internal.h"
 
-struct span span_of(const struct iovec *iov, int iovcnt)
+struct span ttd_span_of(const struct iovec *iov, int iovcnt)
 {
 	return (struct span){ .iov = iov, .left = iovcnt };
 }
 
-int64_t span_sectors(const struct iovec *iov, int iovcnt)
+int64_t ttd_span_sectors(const struct iovec *iov, int iovcnt)
 {
 	uint64_t bytes = 0;
 
@@ -21,7 +21,7 @@ int64_t span_sectors(const struct iovec *iov, int iovcnt)
 	return !bytes || bytes % TTDISK_SECTOR ? -EINVAL : (int64_t)(bytes / TTDISK_SECTOR);
 }
 
-int span_take(struct span *span, size_t max, struct iovec out[SPAN_IOVS], size_t *len)
+int ttd_span_take(struct span *span, size_t max, struct iovec out[SPAN_IOVS], size_t *len)
 {
 	int n = 0;
 
@@ -52,7 +52,7 @@ static void move(struct span *span, char *other, size_t len, enum direction dire
 	size_t part;
 
 	for (; len; len -= part) {
-		int n = span_take(span, len, iov, &part);
+		int n = ttd_span_take(span, len, iov, &part);
 
 		if (!n)
 			return;
@@ -68,28 +68,28 @@ static void move(struct span *span, char *other, size_t len, enum direction dire
 	}
 }
 
-void span_put(struct span *span, const void *from, size_t len)
+void ttd_span_put(struct span *span, const void *from, size_t len)
 {
 	move(span, (char *)from, len, PUT);
 }
 
-void span_get(struct span *span, void *to, size_t len)
+void ttd_span_get(struct span *span, void *to, size_t len)
 {
 	move(span, to, len, GET);
 }
 
-void span_zero(struct span *span, size_t len)
+void ttd_span_zero(struct span *span, size_t len)
 {
 	move(span, NULL, len, ZERO);
 }
 
-int span_pread(struct span *span, int fd, size_t len, uint64_t offset)
+int ttd_span_pread(struct span *span, int fd, size_t len, uint64_t offset)
 {
 	while (len) {
 		struct span before = *span;
 		struct iovec iov[SPAN_IOVS];
 		size_t part;
-		int n = span_take(span, len, iov, &part);
+		int n = ttd_span_take(span, len, iov, &part);
 		ssize_t ret = preadv(fd, iov, n, (off_t)offset);
 
 		if (ret < 0 && errno != EINTR)
@@ -99,7 +99,7 @@ int span_pread(struct span *span, int fd, size_t len, uint64_t offset)
 		if (ret < (ssize_t)part) { /* a short read: go on behind what came */
 			*span = before;
 			part = ret < 0 ? 0 : (size_t)ret;
-			span_take(span, part, iov, &part);
+			ttd_span_take(span, part, iov, &part);
 		}
 		len -= part;
 		offset += part;

@@ -64,7 +64,8 @@ int ttdisk_create(const char *history, const char *base, const struct ttdisk_cre
 enum ttdisk_point_kind {
 	TTDISK_NOW,	  /* everything in the history */
 	TTDISK_BASE,	  /* nothing of it: the base, or in a branch the parent at the point of departure */
-	TTDISK_EPOCH,	  /* number: the end of that epoch. Epochs count from 1; 0 is TTDISK_BASE */
+	TTDISK_EPOCH,	  /* number: the end of that epoch. Epochs count from 1; 0 is TTDISK_BASE. The one that has not
+			     ended: as far as it got */
 	TTDISK_MARK,	  /* name: of the mark */
 	TTDISK_TIME,	  /* number: nanoseconds since 1970, UTC; the state at that time */
 	TTDISK_INSTR,	  /* name: a recording's id, number: N; all writes at instruction counts <= N are done */
@@ -170,7 +171,7 @@ struct ttdisk_info {
 	char parent[TTDISK_DEPARTURE_SIZE]; /* branch: the point in the parent */
 	uint64_t created_ns;
 	uint64_t records;
-	uint64_t epochs;	 /* ended ones */
+	uint64_t epochs;	 /* the last that has ended; after garbage collection some before are missing */
 	uint64_t marks;
 	uint64_t history_bytes;	 /* valid bytes of the history's file */
 	uint64_t dropped_bytes;	 /* behind them, when it was opened */
@@ -318,7 +319,7 @@ struct ttdisk_check_result {
 	bool index_good;	/* it is there, and agrees with the history; false is harmless */
 	bool repaired;
 	uint64_t records;	/* valid */
-	uint64_t epochs;
+	uint64_t epochs;	/* the last that has ended */
 	uint64_t valid_bytes;
 	uint64_t dropped_bytes;	/* behind them */
 	uint64_t dropped_records; /* whole records behind them that are valid by themselves */

@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #define WALK_BUFFER (1u << 20)
+#define PAGE	    4096u
 
 /* As many bytes as there are, up to len; -errno. */
 static ssize_t read_file(int fd, void *to, size_t len, uint64_t offset)
@@ -28,8 +29,8 @@ static ssize_t read_file(int fd, void *to, size_t len, uint64_t offset)
 	return (ssize_t)done;
 }
 
-int walk_start(struct walk *walk, int fd, const struct record_limits *limits,
-	       const struct format_state *state, uint64_t limit)
+int ttd_walk_start(struct walk *walk, int fd, const struct record_limits *limits,
+		   const struct format_state *state, uint64_t limit)
 {
 	*walk = (struct walk){
 		.fd = fd,
@@ -42,7 +43,7 @@ int walk_start(struct walk *walk, int fd, const struct record_limits *limits,
 	return walk->buffer ? 0 : -ENOMEM;
 }
 
-void walk_end(struct walk *walk)
+void ttd_walk_end(struct walk *walk)
 {
 	free(walk->buffer);
 	walk->buffer = NULL;
@@ -62,7 +63,7 @@ static int have(struct walk *walk, size_t len)
 	walk->fill = 0;
 	len = MIN(WALK_BUFFER, walk->limit - offset);
 	if (walk->history && walk->history->output) {
-		ret = output_read(walk->history->output, walk->buffer, len, offset);
+		ret = ttd_output_read(walk->history->output, walk->buffer, len, offset);
 		if (!ret)
 			ret = (ssize_t)len;
 	} else {
@@ -74,7 +75,7 @@ static int have(struct walk *walk, size_t len)
 	return walk->fill == len; /* less: the file was made shorter meanwhile */
 }
 
-int walk_next(struct walk *walk, const struct format_record **result)
+int ttd_walk_next(struct walk *walk, const struct format_record **result)
 {
 	const struct format_record *record;
 	int ret = have(walk, FORMAT_RECORD_SIZE);
@@ -82,55 +83,123 @@ int walk_next(struct walk *walk, const struct format_record **result)
 	if (ret <= 0)
 		return ret;
 	record = (void *)(walk->buffer + (walk->state.offset - walk->begin));
-	if (!record_fields_valid(record, &walk->limits))
+	if (!ttd_record_fields_valid(record, &walk->limits))
 		return 0;
 	ret = have(walk, record_size(record));
 	if (ret <= 0)
 		return ret;
 	record = (void *)(walk->buffer + (walk->state.offset - walk->begin));
-	if (!record_follows(&walk->state, record) || !record_valid(record, &walk->limits))
+	if (!ttd_record_follows(&walk->state, record) || !ttd_record_valid(record, &walk->limits))
 		return 0;
-	record_advance(&walk->state, record);
+	ttd_record_advance(&walk->state, record);
 	if (!walk->state.in_fold)
 		walk->point = walk->state;
 	*result = record;
 	return 1;
 }
 
-int walk_behind(int fd, const struct record_limits *limits, const struct format_state *end,
-		uint64_t size, struct walk_behind *behind)
+/* Is a whole page of zeroes in there? */
+static int find_zero_page(int fd, uint64_t begin, uint64_t end, bool *found)
+{
+	static const uint8_t zeroes[PAGE];
+	uint8_t page[PAGE];
+
+	*found = false;
+	for (uint64_t at = (begin + PAGE - 1) / PAGE * PAGE; at + PAGE <= end && !*found;
+	     at += PAGE) {
+		ssize_t len = read_file(fd, page, PAGE, at);
+
+		if (len < 0)
+			return (int)len;
+		*found = len == PAGE && !memcmp(page, zeroes, PAGE);
+	}
+	return 0;
+}
+
+/* What scan_behind() has found. */
+struct found {
+	uint64_t first; /* offset of the first record of a higher number */
+	uint64_t
+		promise; /* lowest number of a record that was written with all before it, or UINT64_MAX */
+	uint64_t highest; /* number */
+};
+
+static bool is_promise(const struct format_record *record)
+{
+	return record->type == FORMAT_FLUSH || record->type == FORMAT_MARK ||
+	       record->type == FORMAT_UNMARK || record->type == FORMAT_SESSION;
+}
+
+/* The record at `at` counts, if it is valid; *next is where the next one can be. */
+static int judge(int fd, const struct record_limits *limits, const struct format_state *end,
+		 uint64_t at, struct format_record *record, struct ttd_walk_behind *behind,
+		 struct found *found, uint64_t *next)
+{
+	uint64_t size = record_size(record);
+	ssize_t len = read_file(fd, record, size, at);
+
+	if (len < 0)
+		return (int)len;
+	if (len != (ssize_t)size || !ttd_record_valid(record, limits))
+		return 0;
+	*next = at + size;
+	behind->records++;
+	if (record->number < end->number || record->flags & FORMAT_FOLDED)
+		return 0;
+	if (found->first == UINT64_MAX)
+		found->first = at;
+	found->highest = MAX(found->highest, record->number);
+	if (is_promise(record))
+		found->promise = MIN(found->promise, record->number);
+	return 0;
+}
+
+static int scan_behind(int fd, const struct record_limits *limits, const struct format_state *end,
+		       uint64_t size, struct ttd_walk_behind *behind, struct found *found)
 {
 	uint8_t *buffer = malloc(WALK_BUFFER);
 	struct format_record *record = malloc(FORMAT_RECORD_MAX);
-	uint64_t flush = UINT64_MAX, next = end->offset;
-	ssize_t len = 0;
+	uint64_t next = end->offset;
+	int ret = buffer && record ? 0 : -ENOMEM;
 
-	memset(behind, 0, sizeof(*behind));
-	if (!buffer || !record)
-		len = -ENOMEM;
-	for (uint64_t at = end->offset; at < size && len >= 0; at += WALK_BUFFER) {
-		len = read_file(fd, buffer, MIN(WALK_BUFFER, size - at), at);
-		for (ssize_t i = 0; i + FORMAT_RECORD_SIZE <= len; i += FORMAT_ALIGN) {
-			const struct format_record *found = (void *)(buffer + i);
-			ssize_t got;
+	for (uint64_t at = end->offset; at < size && !ret; at += WALK_BUFFER) {
+		ssize_t len = read_file(fd, buffer, MIN(WALK_BUFFER, size - at), at);
 
+		if (len < 0)
+			ret = (int)len;
+		for (ssize_t i = 0; i + FORMAT_RECORD_SIZE <= len && !ret; i += FORMAT_ALIGN) {
 			/* inside of a record that is valid nobody looks for others */
-			if (at + (uint64_t)i < next || !record_fields_valid(found, limits))
+			if (at + (uint64_t)i < next)
 				continue;
-			got = read_file(fd, record, record_size(found), at + (uint64_t)i);
-			if (got != (ssize_t)record_size(found) || !record_valid(record, limits))
-				continue;
-			next = at + (uint64_t)i + record_size(record);
-			behind->records++;
-			if (record->number < end->number)
-				continue;
-			if (record->type == FORMAT_FLUSH)
-				flush = MIN(flush, record->number);
-			if (record->number > flush)
-				behind->flushed = true;
+			memcpy(record, buffer + i, sizeof(*record));
+			if (ttd_record_fields_valid(record, limits))
+				ret = judge(fd, limits, end, at + (uint64_t)i, record, behind,
+					    found, &next);
 		}
 	}
 	free(buffer);
 	free(record);
-	return len < 0 ? (int)len : 0;
+	return ret;
+}
+
+int ttd_walk_behind(int fd, const struct record_limits *limits, const struct format_state *end,
+		    uint64_t size, uint64_t durable, struct ttd_walk_behind *behind)
+{
+	struct found found = { .first = UINT64_MAX, .promise = UINT64_MAX };
+	bool zeroes;
+	int ret;
+
+	memset(behind, 0, sizeof(*behind));
+	ret = scan_behind(fd, limits, end, size, behind, &found);
+	if (ret)
+		return ret;
+	behind->damaged = end->offset < durable;
+	if (found.promise == UINT64_MAX || behind->damaged)
+		return 0;
+	behind->damaged = found.highest > found.promise;
+	if (!behind->damaged) {
+		ret = find_zero_page(fd, end->offset, found.first, &zeroes);
+		behind->damaged = !ret && !zeroes;
+	}
+	return ret;
 }

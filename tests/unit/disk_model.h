@@ -52,9 +52,9 @@ static inline uint64_t model_random(struct model *m, uint64_t below)
 static inline void model_fill(uint8_t *to, uint32_t version, uint64_t sector)
 {
 	for (uint32_t i = 0; i < TTDISK_SECTOR / 4; i++) {
-		uint32_t word = version == MODEL_ZERO ? 0 :
-							version * 2654435761u +
-								(uint32_t)sector * 40503u + i;
+		uint32_t word = version == MODEL_ZERO
+					? 0
+					: version * 2654435761u + (uint32_t)sector * 40503u + i;
 
 		memcpy(to + 4 * i, &word, 4);
 	}
@@ -125,9 +125,9 @@ static inline void model_push(struct model *m, uint32_t sector, uint32_t count, 
 		m->ops = realloc(m->ops, m->max * sizeof(*m->ops));
 		assert_non_null(m->ops);
 	}
-	m->ops[m->num++] = (struct model_op){ sector,	  count,
-					      version,	  history->end.instr,
-					      history->end.time_ns, history->end.epoch };
+	m->ops[m->num++] = (struct model_op){
+		sector, count, version, history->end.instr, history->end.time_ns, history->end.epoch
+	};
 	for (uint32_t i = 0; i < count; i++)
 		m->versions[sector + i] = version;
 }

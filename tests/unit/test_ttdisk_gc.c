@@ -33,8 +33,8 @@ static void make_past(struct past *p, uint64_t seed)
 
 		if (p->epochs % 10 == 0 && !p->begins[ten]) {
 			name_of(ten, name);
-			assert_int_equal(ttdisk_begin_session(m->disk, name, p->departures[ten], NULL),
-					 0);
+			assert_int_equal(
+				ttdisk_begin_session(m->disk, name, p->departures[ten], NULL), 0);
 			m->instr = 0;
 			model_catch_up(m, 0);
 			p->begins[ten] = m->num;
@@ -54,7 +54,8 @@ static void make_past(struct past *p, uint64_t seed)
 	model_close(m);
 }
 
-static int try_point(const char *path, enum ttdisk_point_kind kind, uint64_t number, const char *name)
+static int try_point(const char *path, enum ttdisk_point_kind kind, uint64_t number,
+		     const char *name)
 {
 	struct ttdisk_point point = { kind, number, name };
 	struct ttdisk *disk;
@@ -258,7 +259,8 @@ static void gc_keeps_since_a_time(void **state)
 			wanted++;
 		assert_point(&p.m, p.m.path, &point, wanted);
 	}
-	assert_int_equal(try_point(p.m.path, TTDISK_TIME, p.m.ops[p.ends[3]].time_ns, NULL), -ENOENT);
+	assert_int_equal(try_point(p.m.path, TTDISK_TIME, p.m.ops[p.ends[3]].time_ns, NULL),
+			 -ENOENT);
 	check_marks(&p);
 	model_destroy(&p.m);
 }
