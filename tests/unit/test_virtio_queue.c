@@ -239,6 +239,29 @@ static void test_more_than_4_gib(void **state)
 	destroy(d);
 }
 
+static void test_memory_above_4_gib(void **state)
+{
+	struct driver *d = create();
+	struct tt_memory *mem = &d->f.m.memory;
+	uint8_t *high;
+
+	(void)state;
+	mem->low_size = mem->size / 2;
+	high = mem->hva + mem->low_size;
+	driver_descriptor(d, 0, 1, (1ull << 32) + 0x1000, 21, DESC_WRITE, 0);
+	driver_offer(d, 0, 0);
+	driver_kick(d, 0);
+	assert_int_equal(driver_take_used(d, 0, NULL), 0);
+	assert_string_equal(high + 0x1000, "serial-number");
+	/* Not across the hole, and not behind the end. */
+	driver_descriptor(d, 0, 1, mem->low_size - 1, 21, DESC_WRITE, 0);
+	assert_breaks(d, "not in RAM");
+	driver_descriptor(d, 0, 1, (1ull << 32) + mem->size - mem->low_size - 20, 21, DESC_WRITE,
+			  0);
+	assert_breaks(d, "not in RAM");
+	destroy(d);
+}
+
 static void test_wrong_directions(void **state)
 {
 	struct driver *d = create();
@@ -398,6 +421,7 @@ int main(void)
 		cmocka_unit_test(test_indexes_out_of_range),
 		cmocka_unit_test(test_bad_addresses_and_lengths),
 		cmocka_unit_test(test_more_than_4_gib),
+		cmocka_unit_test(test_memory_above_4_gib),
 		cmocka_unit_test(test_wrong_directions),
 		cmocka_unit_test(test_bad_indirect_descriptors),
 		cmocka_unit_test(test_bad_areas),
