@@ -97,13 +97,17 @@ static enum image_kind probe_file(const char *path, int fd, struct tt_error *err
 	const struct magic *m;
 	struct stat st;
 	ssize_t len;
+	off_t size;
 
 	if (fstat(fd, &st) < 0)
 		goto fail;
-	if (!S_ISREG(st.st_mode)) {
-		tt_fail(err, -EINVAL, "%s: not a regular file", path);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
+		tt_fail(err, -EINVAL, "%s: neither a regular file nor a block device", path);
 		return IMAGE_UNREADABLE;
 	}
+	size = lseek(fd, 0, SEEK_END);
+	if (size < 0)
+		goto fail;
 	len = pread(fd, head, sizeof(head), 0);
 	if (len < 0)
 		goto fail;
@@ -116,8 +120,8 @@ static enum image_kind probe_file(const char *path, int fd, struct tt_error *err
 	if (ttdisk_is_history(path) > 0)
 		return IMAGE_TTD;
 	m = find(foreign, sizeof(foreign) / sizeof(foreign[0]), head, len);
-	if (!m && st.st_size >= SECTOR) {
-		if (pread(fd, foot, SECTOR, st.st_size - SECTOR) != SECTOR)
+	if (!m && size >= SECTOR) {
+		if (pread(fd, foot, SECTOR, size - SECTOR) != SECTOR)
 			goto fail;
 		m = find(footers, sizeof(footers) / sizeof(footers[0]), foot, SECTOR);
 	}
@@ -125,10 +129,10 @@ static enum image_kind probe_file(const char *path, int fd, struct tt_error *err
 		refuse(path, m, err);
 		return IMAGE_FOREIGN;
 	}
-	if (st.st_size % SECTOR) {
+	if (size % SECTOR) {
 		tt_fail(err, -ENOEXEC,
 			"%s: neither a kernel (ELF, bzImage) nor a disk: a raw disk is a multiple of %d bytes long, this "
-			"file has %lld", path, SECTOR, (long long)st.st_size);
+			"file has %lld", path, SECTOR, (long long)size);
 		return IMAGE_FOREIGN;
 	}
 	return IMAGE_RAW;

@@ -8,7 +8,7 @@
 #include "ttvm/error.h"
 
 enum image_kind {
-	IMAGE_UNREADABLE,	/* err: it cannot be opened or read, or is no regular file */
+	IMAGE_UNREADABLE,	/* err: it cannot be opened or read, or is a folder, a pipe, ... */
 	IMAGE_FOREIGN,		/* err: what it is, and the command that makes something of it that ttvm can use */
 	IMAGE_KERNEL,		/* an ELF file or a bzImage; whether it can be started is tt_boot_probe()'s business */
 	IMAGE_RAW,		/* a raw disk: whole sectors */

@@ -136,6 +136,7 @@ else
 fi
 gzip -k <root/docs/numbers >numbers.gz
 expect create/gzip 1 'gzip file: unpack it' "$TTVM" disk create numbers.gz
+expect create/folder 1 'neither a regular file nor a block device' "$TTVM" disk create root
 expect create/text 1 'multiple of 512' "$TTVM" disk create root/docs/letter
 succeeds create/new "$TTVM" disk create guest.img
 expect create/again 1 'guest.img.ttd' "$TTVM" disk create guest.img
@@ -236,6 +237,31 @@ if command -v nbdkit >/dev/null; then
 else
 	skipped export/nbd 'no nbdkit'
 fi
+
+if command -v nbdinfo >/dev/null; then
+	port=$((20000 + $$ % 20000))
+	"$TTVM" disk export guest.img --at base --port $port >nbd.out 2>&1 &
+	pid=$!
+	for ((i = 0; i < 100; i++)); do
+		size=$(nbdinfo --size "nbd://127.0.0.1:$port" 2>nbd.err) && break
+		sleep 0.05
+	done
+	equal export/nbd/port "$size" 67108864
+	kill $pid
+	wait $pid
+fi
+
+# ---- while a guest writes to it ----
+
+in_use=(flock guest.img.ttd "$TTVM" disk)
+for command in 'mark guest.img x' 'unmark guest.img three' 'gc guest.img --keep marks' 'check guest.img --repair'; do
+	# shellcheck disable=SC2086 # words
+	expect "in-use/${command%% *}" 1 'in use|being written|another' "${in_use[@]}" $command
+done
+succeeds in-use/export "${in_use[@]}" export guest.img --at mark:three --raw out.img --force
+same in-use/exported out.img s3.img
+succeeds in-use/diff "${in_use[@]}" diff guest.img base now --files
+equal in-use/log "$("${in_use[@]}" log guest.img --json | jq length)" 4
 
 # ---- diff ----
 
@@ -379,11 +405,15 @@ expect gc/gone 1 . "$TTVM" disk export guest.img --at epoch:2 --raw gone.img
 
 equal check/clean "$("$TTVM" disk check guest.img --json | jq -r .health)" clean
 succeeds check/status "$TTVM" disk check guest.img
+write image guest.img.ttd s3.img 70
 cp guest.img.ttd whole.ttd
+# The end of what was written last: the guest has not heard that it is flushed.
 truncate -s -100 guest.img.ttd
 equal check/cut "$("$TTVM" disk check guest.img --json | jq -r .health)" cut
 succeeds check/repair "$TTVM" disk check guest.img --repair
 equal check/repaired "$("$TTVM" disk check guest.img --json | jq -r .health)" clean
+at mark:three out.img
+same check/repaired/before out.img s3.img
 cp whole.ttd guest.img.ttd
 printf X | dd of=guest.img bs=1 seek=1048577 conv=notrunc status=none
 expect base-changed 4 'guest.img' "$TTVM" disk log guest.img
