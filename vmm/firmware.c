@@ -3,14 +3,14 @@
  * firmware.c - a machine that starts as a PC does: by a BIOS in ROM, which finds a disk and runs
  * what is on it. The one that this is made for is SeaBIOS (1.16), as built for QEMU.
  *
- *	0xe0000		the last 128 KiB of the ROM, in RAM. The chip set's registers that would map
- *			or protect it are kept (pci.c) but change nothing: it is RAM that can be written
+ *	0xe0000		the last 128 KiB of the ROM, in RAM that can always be written: the chip
+ *			set's registers that would map or protect it (pci.c) change nothing
  *	4 GiB - size	the ROM. The guest's writes to it have no effect
  *
  * What the BIOS cannot find out by itself it reads from fw_cfg.c: the map of memory, the order of
  * boot devices, that the serial port is its screen and keyboard. The ACPI tables are in their place
- * already (acpi.c), at the end of low RAM, which the map reserves; what the BIOS has to do is to put
- * a copy of the RSDP where operating systems look for it.
+ * already (acpi.c), at the end of low RAM, which the map reserves; all that the BIOS has to do is
+ * put a copy of the RSDP where operating systems look for it.
  *
  * Port 0x92 is here, too. Its gate of address line 20 is not built: the line is always open, as on
  * current machines, and the bit only remembers what was written.
@@ -196,19 +196,26 @@ static int add_acpi_root(struct tt_machine *m, struct tt_fw_cfg *fw_cfg)
 	return ret ? ret : tt_fw_cfg_add_file(fw_cfg, "etc/table-loader", &script, sizeof(script));
 }
 
-/* Disks in the order of the configuration, as Open Firmware names them; nothing else boots. */
+/*
+ * Disks in the order of the configuration, as Open Firmware names them, and nothing else. When none
+ * of them boots, the BIOS says so and resets, which ends the run, rather than try again for ever.
+ */
 static int add_boot_order(struct tt_machine *m, struct tt_fw_cfg *fw_cfg)
 {
-	char order[TT_MAX_DISKS * 32];
+	const uint32_t fail_wait_ms = htole32(1000);
+	char order[TT_MAX_DISKS * 32 + 8];
 	unsigned int i;
-	int len = 0;
+	int len = 0, ret;
 
-	if (!m->config.num_disks)
-		return 0;
 	for (i = 0; i < m->config.num_disks; i++)
-		len += snprintf(order + len, sizeof(order) - len, "%s/pci@i0cf8/scsi@%x/disk@0,0",
-				i ? "\n" : "", TT_VIRTIO_SLOT_BLK + i);
-	return tt_fw_cfg_add_file(fw_cfg, "bootorder", order, len + 1);
+		len += snprintf(order + len, sizeof(order) - len, "/pci@i0cf8/scsi@%x/disk@0,0\n",
+				TT_VIRTIO_SLOT_BLK + i);
+	len += snprintf(order + len, sizeof(order) - len, "HALT");
+	ret = tt_fw_cfg_add_file(fw_cfg, "bootorder", order, len + 1);
+	if (ret)
+		return ret;
+	return tt_fw_cfg_add_file(fw_cfg, "etc/boot-fail-wait", &fail_wait_ms,
+				  sizeof(fail_wait_ms));
 }
 
 static int add_items(struct tt_machine *m, struct tt_fw_cfg *fw_cfg)

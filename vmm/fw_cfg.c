@@ -7,7 +7,8 @@
  * Files are items, too. The item TT_FW_CFG_FILE_DIR lists them: their number, then for each one its
  * size, the number of its item (all of these big-endian) and its name.
  *
- * The items are part of the machine like its ROM; state is what is selected, and how far it is read.
+ * The items are part of the machine like its ROM; state is what is selected, and how far it is
+ * read.
  */
 #include <endian.h>
 #include <stdlib.h>

@@ -109,9 +109,16 @@ for at in 500000 40000000 $(($(field instr rec.err) / 2)); do
 	expect "to-instr/$at" 0 "replayed instr=$at " ttvm replay rec.log --to-instr "$at"
 done
 
+# A disk with nothing on it: the BIOS says so, and the run ends.
+truncate -s 1M empty
+status=0
+timeout 300 ttvm run empty >empty.console 2>empty.err </dev/null || status=$?
+verdict no-loader "$([ "$status" = 0 ] || echo "status $status: $(one_line empty.err)")"
+verdict no-loader/message "$(lacks empty.console 'Boot failed: not a bootable disk' 'No bootable device')"
+
 expect no-firmware 1 'bios-of-nobody' ttvm run "$image" --firmware bios-of-nobody
 head -c 100000 /usr/share/seabios/bios-256k.bin >short-bios
 expect firmware-size 1 'is no PC BIOS' ttvm run "$image" --firmware short-bios
 
-[ "$FAILED" = 0 ] || cp run.* rec.err rec.console rep.* "$OUT/" 2>/dev/null
+[ "$FAILED" = 0 ] || cp run.* rec.err rec.console rep.* empty.* "$OUT/" 2>/dev/null
 [ "$FAILED" = 0 ]
