@@ -63,7 +63,8 @@ static void move(struct span *span, char *other, size_t len, enum direction dire
 				memcpy(other, iov[i].iov_base, iov[i].iov_len);
 			else
 				memset(iov[i].iov_base, 0, iov[i].iov_len);
-			other += direction == ZERO ? 0 : iov[i].iov_len;
+			if (direction != ZERO)
+				other += iov[i].iov_len;
 		}
 	}
 }

@@ -7,7 +7,7 @@
 
 #include "internal.h"
 
-#define WALK_BUFFER (1u << 20)
+#define WALK_BUFFER (256u << 10)
 #define PAGE	    4096u
 
 /* As many bytes as there are, up to len; -errno. */
