@@ -19,7 +19,7 @@
 #define PLUGIN "nbdkit-ttdisk-plugin.so"
 #define CHUNK_SECTORS 2048u
 
-enum { OPT_AT = 256, OPT_SOCKET, OPT_PORT, OPT_ADDRESS, OPT_RAW, OPT_FORCE };
+enum { OPT_AT = 256, OPT_SOCKET, OPT_PORT, OPT_ADDRESS, OPT_PIDFILE, OPT_RAW, OPT_FORCE };
 
 struct export_options {
 	const char *disk;
@@ -27,6 +27,7 @@ struct export_options {
 	const char *socket;
 	const char *port;
 	const char *address;
+	const char *pidfile;
 	const char *raw;
 	bool force;
 };
@@ -184,6 +185,10 @@ static int serve(const struct export_options *o, struct ttdisk *disk, struct tt_
 		args[n++] = "--ip-addr";
 		args[n++] = o->address;
 	}
+	if (o->pidfile) {
+		args[n++] = "--pidfile";
+		args[n++] = o->pidfile;
+	}
 	args[n++] = plugin;
 	args[n++] = history;
 	args[n++] = departure;
@@ -213,6 +218,7 @@ static const char export_help[] =
 	"      --socket PATH       NBD on a unix socket: nbd+unix:///?socket=PATH\n"
 	"      --port N            NBD on a TCP port: nbd://localhost:N\n"
 	"      --address ADDR      with --port: listen there (default: 127.0.0.1)\n"
+	"      --pidfile FILE      NBD: write the server's process id to FILE when clients can connect\n"
 	"      --raw OUT           write a raw file, with holes where there are zeroes\n"
 	"      --force             with --raw: overwrite OUT\n"
 	"  -h, --help              this text\n\n" DISK_POINT_HELP "\n" DISK_STATUS_HELP;
@@ -224,6 +230,7 @@ static int parse_options(int argc, char **argv, struct export_options *o)
 		{ "socket", required_argument, NULL, OPT_SOCKET },
 		{ "port", required_argument, NULL, OPT_PORT },
 		{ "address", required_argument, NULL, OPT_ADDRESS },
+		{ "pidfile", required_argument, NULL, OPT_PIDFILE },
 		{ "raw", required_argument, NULL, OPT_RAW },
 		{ "force", no_argument, NULL, OPT_FORCE },
 		{ "help", no_argument, NULL, 'h' },
@@ -251,6 +258,9 @@ static int parse_options(int argc, char **argv, struct export_options *o)
 			break;
 		case OPT_ADDRESS:
 			o->address = optarg;
+			break;
+		case OPT_PIDFILE:
+			o->pidfile = optarg;
 			break;
 		case OPT_RAW:
 			o->raw = optarg;

@@ -172,7 +172,7 @@ verdict info/text "$(grep -q '^mark *three, epoch 3' text || one_line text)"
 
 # ---- export, at every kind of point ----
 
-for point in base:s0 epoch:0:s0 epoch:1:s1 epoch:2:s2 epoch:3:s3 mark:three:s3 now:s4 "time:$time:s3" \
+for point in base:s0 epoch:0:s0 epoch:1:s1 epoch:2:s2 epoch:3:s3 epoch:4:s4 mark:three:s3 now:s4 "time:$time:s3" \
 	instr:0@log.zst:s1 instr:499@log.zst:s1 instr:500@log.zst:s2 instr:899@log.zst:s2 instr:900@log.zst:s3 \
 	instr:123456@log.zst:s3; do
 	at "${point%:*}" out.img 2>err || one_line err
@@ -197,10 +197,11 @@ nbd()
 	local name=$1 point=$2 pid i why=
 	shift 2
 	socket=$tmp/$name.sock
-	"$TTVM" disk export guest.img --at "$point" --socket "$socket" >nbd.out 2>nbd.err &
+	rm -f nbd.pid
+	"$TTVM" disk export guest.img --at "$point" --socket "$socket" --pidfile nbd.pid >nbd.out 2>nbd.err &
 	pid=$!
 	for ((i = 0; i < 200; i++)); do
-		[ ! -S "$socket" ] || break
+		[ ! -s nbd.pid ] || break
 		sleep 0.05
 	done
 	"$@" >>nbd.out 2>&1 || why="$*: status $?, $(one_line nbd.out) $(one_line nbd.err)"
@@ -366,12 +367,16 @@ fi
 
 # ---- branch, gc, check ----
 
-# One changed byte in the first epoch.
+# One changed byte in the first epoch, or in the last.
 cp guest.img.ttd whole.ttd
-printf X | dd of=guest.img.ttd bs=1 seek=5000 conv=notrunc status=none
-"$TTVM" disk check guest.img >text 2>&1
-equal check/damaged "$? $(sed -n 's/.*: damaged.*/damaged/p' text)" '4 damaged'
-mv whole.ttd guest.img.ttd
+for offset in 5000 $(($(stat -c %s whole.ttd) / 2)); do
+	printf '\xff' | dd of=guest.img.ttd bs=1 seek=$offset conv=notrunc status=none
+	cmp -s guest.img.ttd whole.ttd && printf '\0' | dd of=guest.img.ttd bs=1 seek=$offset conv=notrunc status=none
+	"$TTVM" disk check guest.img >text 2>&1
+	equal check/damaged/$offset "$? $(sed -n 's/.*: damaged.*/damaged/p' text)" '4 damaged'
+	cp whole.ttd guest.img.ttd
+done
+rm whole.ttd
 
 succeeds branch "$TTVM" disk branch guest.img epoch:1 branch.ttd
 "$TTVM" disk export branch.ttd --raw out.img --force

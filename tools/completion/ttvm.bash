@@ -18,7 +18,7 @@ _ttvm_disk()
 		return
 	fi
 	case $prev in
-	--socket | --raw | --with | --output | -o)
+	--socket | --pidfile | --raw | --with | --output | -o)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
