@@ -137,7 +137,8 @@ static uint64_t read_point(const struct ttdisk_point *point, bool no_index)
 		if (ttdisk_extent(disk, sector, 100, &count, &zero))
 			break;
 	if (ttdisk_seek(disk, &(struct ttdisk_point){ .kind = TTDISK_BASE }, nothing, NULL, &err) ==
-	    -ERANGE && info.sectors == SECTORS)
+		    -ERANGE &&
+	    info.sectors == SECTORS)
 		abort();
 	ttdisk_close(disk);
 	return sum;
