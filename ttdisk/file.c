@@ -68,11 +68,9 @@ int ttd_disk_store_path(const char *history, const char *base, char path[FORMAT_
 	const char *stored = real;
 	int ret = 0;
 
-	if (!real)
+	if (!real) {
 		ret = tt_fail(err, -errno, "%s: %s", base, strerror(errno));
-	else if (!folder || !base_folder)
-		ret = tt_fail(err, -errno, "%s: %s", history, strerror(errno));
-	if (!ret) {
+	} else if (folder && base_folder) {
 		if (!strcmp(folder, base_folder))
 			stored = strrchr(real, '/') + 1;
 		memset(path, 0, FORMAT_PATH_SIZE);
@@ -80,6 +78,8 @@ int ttd_disk_store_path(const char *history, const char *base, char path[FORMAT_
 			ret = tt_fail(err, -ENAMETOOLONG, "%s: its path is too long", base);
 		else
 			memcpy(path, stored, strlen(stored));
+	} else {
+		ret = tt_fail(err, -errno, "%s: %s", history, strerror(errno));
 	}
 	free(real);
 	free(folder);

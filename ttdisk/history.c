@@ -377,6 +377,7 @@ int ttd_history_peek(struct history *history, uint64_t offset, struct format_rec
 {
 	int ret = offset < FORMAT_HEADER_SIZE || offset % FORMAT_ALIGN ? -EIO : 0;
 
+	memset(record, 0, sizeof(*record));
 	if (!ret)
 		ret = ttd_history_read(history, record, sizeof(*record), offset);
 	if (!ret && (!ttd_record_fields_valid(record, &history->limits) ||
