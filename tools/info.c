@@ -199,6 +199,28 @@ static void print_safely(const char *text)
 		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
 }
 
+static void print_devices(const struct recording *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->config.num_disks; i++) {
+		const struct tt_disk_source *disk = &r->facts.disks[i];
+
+		printf("disk          ");
+		print_safely(disk->history);
+		print_size(", ", disk->sectors * TT_SECTOR_SIZE);
+		printf("%s, at ", disk->readonly ? ", read-only" : "");
+		print_safely(disk->departure);
+		putchar('\n');
+	}
+	for (i = 0; i < r->config.num_nets; i++) {
+		const uint8_t *mac = r->facts.macs[i];
+
+		printf("network       %02x:%02x:%02x:%02x:%02x:%02x\n", mac[0], mac[1], mac[2], mac[3], mac[4],
+		       mac[5]);
+	}
+}
+
 static void print_machine(const struct recording *r)
 {
 	const struct tt_machine_config *c = &r->config;
@@ -207,9 +229,10 @@ static void print_machine(const struct recording *r)
 	print_size("machine       ", c->memory_size);
 	printf(" memory, %u vCPU%s, TSC %.3f MHz\n", c->num_vcpus, c->num_vcpus > 1 ? "s" : "",
 	       c->tsc_hz / 1e6);
-	printf("kernel        ");
+	print_devices(r);
+	printf("%s", c->firmware.size ? "firmware      " : "kernel        ");
 	print_safely(c->kernel_name);
-	print_size(" (", c->kernel.size);
+	print_size(" (", c->firmware.size ? c->firmware.size : c->kernel.size);
 	if (c->initrd.size)
 		print_size("), initrd (", c->initrd.size);
 	printf(")\ncommand line  ");
@@ -221,6 +244,8 @@ static void print_machine(const struct recording *r)
 	print_safely(r->facts.host_kernel);
 	printf(", CPU ");
 	print_safely(r->facts.host_cpu);
+	printf(", as ");
+	print_safely(r->facts.id);
 	putchar('\n');
 }
 
@@ -306,21 +331,54 @@ static json_t *hex(uint64_t value)
 	return json_sprintf("%016llx", (unsigned long long)value);
 }
 
+static json_t *disks_json(const struct recording *r)
+{
+	json_t *array = json_array();
+	unsigned int i;
+
+	for (i = 0; i < r->config.num_disks; i++) {
+		const struct tt_disk_source *disk = &r->facts.disks[i];
+
+		json_array_append_new(array, json_pack("{s:s, s:s, s:s, s:I, s:b}", "history", disk->history,
+						       "departure", disk->departure, "serial", disk->serial,
+						       "sectors", (json_int_t)disk->sectors, "readonly",
+						       disk->readonly));
+	}
+	return array;
+}
+
+static json_t *nets_json(const struct recording *r)
+{
+	json_t *array = json_array();
+	unsigned int i;
+
+	for (i = 0; i < r->config.num_nets; i++) {
+		const uint8_t *mac = r->facts.macs[i];
+
+		json_array_append_new(array, json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1],
+							  mac[2], mac[3], mac[4], mac[5]));
+	}
+	return array;
+}
+
 static void set_machine(json_t *root, const struct recording *r)
 {
 	const struct tt_machine_config *c = &r->config;
 
 	json_object_set_new(root, "machine",
-			    json_pack("{s:I, s:i, s:I, s:I, s:s, s:s, s:I, s:I}", "memory",
+			    json_pack("{s:I, s:i, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "memory",
 				      (json_int_t)c->memory_size, "vcpus", c->num_vcpus, "tsc_hz",
 				      (json_int_t)c->tsc_hz, "wall_clock",
 				      (json_int_t)c->wall_clock, "kernel", c->kernel_name,
 				      "command_line", c->command_line, "kernel_bytes",
 				      (json_int_t)section_size(r, TT_LOG_SECTION_KERNEL),
 				      "initrd_bytes",
-				      (json_int_t)section_size(r, TT_LOG_SECTION_INITRD)));
+				      (json_int_t)section_size(r, TT_LOG_SECTION_INITRD),
+				      "firmware_bytes",
+				      (json_int_t)section_size(r, TT_LOG_SECTION_FIRMWARE),
+				      "disks", disks_json(r), "nets", nets_json(r)));
 	json_object_set_new(root, "recording",
-			    json_pack("{s:s, s:s, s:s, s:I, s:b}", "host_kernel",
+			    json_pack("{s:s, s:s, s:s, s:s, s:I, s:b}", "id", r->facts.id, "host_kernel",
 				      r->facts.host_kernel, "host_cpu", r->facts.host_cpu, "ttvm",
 				      r->facts.ttvm_version, "started",
 				      (json_int_t)r->facts.started, "exact_instructions",
