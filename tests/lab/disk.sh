@@ -74,8 +74,29 @@ status=0
 timeout 1200 ttvm replay --quiet "$OUT/rec.log" 2>rep.err || status=$?
 verdict replay-after-more "$([ "$status" = 0 ] || echo "status $status: $(one_line rep.err)")"
 
-# The instruction of the deletion, and the disk then.
 ttvm disk log image.ttd --json >log.json
 verdict log "$(jq -e 'length > 10 and all(has("epoch") and has("time") and has("instr") and has("bytes") and has("marks"))' log.json >/dev/null ||
 	echo "unexpected: $(head -c 200 log.json)")"
+
+# The guest has deleted a file: the last epoch of the first recording that still has it, and the instruction at which the next
+# one ends. Just before, the disk has the file; there, it has not; and a replay can stand there.
+has_file()
+{
+	ttvm disk diff image.ttd base "$1" --files | grep -q 'added.*/root/precious$'
+}
+last=$(jq --arg id "$(ttvm info "$OUT/rec.log" --json | jq -r .recording.id)" \
+	'[.[] | select(.recording == $id) | .epoch] | max' log.json)
+epoch=$last
+while [ "$epoch" -gt 1 ] && ! has_file "epoch:$epoch"; do
+	epoch=$((epoch - 1))
+done
+verdict deletion/found "$([ "$epoch" -lt "$last" ] && [ "$epoch" -gt 1 ] || echo "epoch $epoch of $last")"
+instr=$(jq --argjson epoch $((epoch + 1)) '.[] | select(.epoch == $epoch) | .instr' log.json)
+verdict deletion/before "$(has_file "instr:$(jq --argjson epoch "$epoch" '.[] | select(.epoch == $epoch) | .instr' log.json)@$OUT/rec.log" ||
+	echo "the disk lacks the file at epoch $epoch's instruction")"
+verdict deletion/after "$(! has_file "instr:$instr@$OUT/rec.log" || echo "the disk still has the file at instruction $instr")"
+for n in 1 2; do
+	timeout 1200 ttvm replay "$OUT/rec.log" --quiet --to-instr "$instr" --regs >regs.$n 2>rep.err </dev/null || one_line rep.err
+done
+verdict deletion/reached "$(grep -q '^rip=' regs.1 && cmp -s regs.1 regs.2 || echo "instruction $instr: $(one_line rep.err)")"
 [ "$FAILED" = 0 ]
