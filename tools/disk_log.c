@@ -17,6 +17,7 @@ enum { OPT_JSON = 256, OPT_LAST };
 struct history {
 	struct ttdisk *disk;
 	struct ttdisk_info info;
+	bool damaged;		   /* only what lies before the damage is listed */
 	struct ttdisk_mark *marks; /* sorted by the points that they name */
 	size_t num_marks;
 	struct ttdisk_session *sessions;
@@ -77,6 +78,15 @@ static int open_history(struct history *h, const char *name, struct tt_error *er
 
 	memset(h, 0, sizeof(*h));
 	ret = disk_open_at(name, TTDISK_READ, "now", &h->disk, err);
+	if (ret == -EUCLEAN) {
+		struct tt_error first = *err;
+
+		/* What lies before the damage can still be seen. */
+		ret = disk_open_at(name, TTDISK_READ, "base", &h->disk, err);
+		h->damaged = !ret;
+		if (!ret)
+			say("%s", first.text);
+	}
 	if (ret)
 		return ret;
 	ttdisk_get_info(h->disk, &h->info);
@@ -248,8 +258,10 @@ int disk_cmd_log(int argc, char **argv)
 		if (o.json)
 			puts("\n]");
 	}
-	close_history(&h);
 	c = disk_end_output();
+	if (c == EXIT_OK && h.damaged)
+		c = EXIT_BAD_LOG;
+	close_history(&h);
 	return ret ? disk_fail(ret, &err) : c;
 }
 
@@ -373,6 +385,8 @@ int disk_cmd_info(int argc, char **argv)
 		print_info(&h);
 		ret = disk_end_output();
 	}
+	if (ret == EXIT_OK && h.damaged)
+		ret = EXIT_BAD_LOG;
 	close_history(&h);
 	return ret;
 }

@@ -373,9 +373,14 @@ for offset in 5000 $(($(stat -c %s whole.ttd) / 2)); do
 	printf '\xff' | dd of=guest.img.ttd bs=1 seek=$offset conv=notrunc status=none
 	cmp -s guest.img.ttd whole.ttd && printf '\0' | dd of=guest.img.ttd bs=1 seek=$offset conv=notrunc status=none
 	"$TTVM" disk check guest.img >text 2>&1
-	equal check/damaged/$offset "$? $(sed -n 's/.*: damaged.*/damaged/p' text)" '4 damaged'
+	status=$?
+	equal check/damaged/$offset "$status $(sed -n 's/.*: damaged.*/damaged/p' text)" '4 damaged'
+	rm -f guest.img.ttd.idx
+	"$TTVM" disk log guest.img --json >json 2>err
+	equal damaged/log/$offset "$? $(jq -c '[.[].epoch] == [range(1; length + 1)]' json)" '4 true'
 	cp whole.ttd guest.img.ttd
 done
+equal damaged/log/last "$(jq 'map(select(.open | not)) | length' json)" 3
 rm whole.ttd
 
 succeeds branch "$TTVM" disk branch guest.img epoch:1 branch.ttd
