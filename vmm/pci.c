@@ -21,6 +21,7 @@
 #define PORT_ADDRESS   0xcf8
 #define PORT_DATA      0xcfc
 #define ADDRESS_ENABLE 0x80000000u
+#define CONTROL_RESET  0x04
 
 /* Where BARs are put first: inside the windows of the ACPI tables, away from what is fixed. */
 #define FIRST_PORT   0xc000u
@@ -67,14 +68,13 @@ static const uint8_t pc_bridge_reset[] = {
 	0x86, 0x80, 0x37, 0x12, /* vendor, device */
 	0x07, 0x00, 0x00, 0x00, /* command: I/O, memory, bus master; status */
 	0x02, 0x00, 0x00, 0x06, /* revision, class: host bridge */
-	0x00, 0x00, 0x00, 0x00,
-	[0x2c] = 0xf4, 0x1a, 0x00, 0x11, /* subsystem */
+	0x00, 0x00, 0x00, 0x00, [0x2c] = 0xf4, 0x1a, 0x00, 0x11, /* subsystem */
 };
 
 static const uint8_t pc_bridge_writable[TT_PCI_CONFIG_SIZE] = {
 	[0x04] = 0x07, [0x05] = 0x05, /* command */
 	[0x0c] = 0xff, [0x0d] = 0xff, /* cache line size, latency timer */
-	[0x59] = 0x33, 0x33, 0x33, 0x33, 0x33, 0x33, 0x33, /* PAM0-6 */
+	[0x59] = 0x33, 0x33,	      0x33, 0x33, 0x33, 0x33, 0x33, /* PAM0-6 */
 };
 
 static struct tt_pci_function *find_function(struct pci *pci, unsigned int devfn)
@@ -244,11 +244,14 @@ static void address_read(struct pci *pci, unsigned int at, void *data, unsigned 
 static void address_write(struct pci *pci, unsigned int at, const void *data, unsigned int len)
 {
 	/*
-	 * Only a whole write is for the address register: 0xcf9 by itself is somebody else's port
-	 * on a PC.
+	 * Only a whole write is for the address register. 0xcf9 by itself is another port of the
+	 * chip set that a BIOS knows: it resets.
 	 */
 	if (at == 0 && len == 4)
 		pci->state.address = tt_io_get(data, len) & 0x80fffffc;
+	else if (at == 1 && len == 1 && pci->machine->config.firmware.size &&
+		 (tt_io_get(data, len) & CONTROL_RESET))
+		tt_machine_end(pci->machine, TT_END_RESET, 0);
 }
 
 static void pci_read(void *ctx, uint64_t addr, void *data, unsigned int len)

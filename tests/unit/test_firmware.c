@@ -345,6 +345,22 @@ static void test_port_92(void **state)
 	fake_machine_destroy(&f);
 }
 
+static void test_reset_port(void **state)
+{
+	struct fake_machine f;
+	void *rom;
+
+	(void)state;
+	assert_int_equal(create(&f, ROM_SIZE, 0, &rom), 0);
+	fake_outl(&f, 0xcf8, 0x80000600); /* its second byte is none for that port */
+	fake_outb(&f, 0xcf9, 0x02);
+	assert_int_equal(f.m.end, TT_END_NONE);
+	fake_outb(&f, 0xcf9, 0x06);
+	assert_int_equal(f.m.end, TT_END_RESET);
+	assert_int_equal(fake_inl(&f, 0xcf8), 0x80000600);
+	fake_machine_destroy(&f);
+}
+
 static void test_reset(void **state)
 {
 	struct fake_machine used, new;
@@ -422,6 +438,7 @@ int main(void)
 		cmocka_unit_test(test_boot_order),
 		cmocka_unit_test(test_host_bridge),
 		cmocka_unit_test(test_port_92),
+		cmocka_unit_test(test_reset_port),
 		cmocka_unit_test(test_reset),
 		cmocka_unit_test(test_random_accesses),
 	};
