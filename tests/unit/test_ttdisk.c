@@ -495,6 +495,37 @@ static void the_history_is_small(void **state)
 	model_destroy(&m);
 }
 
+/* However often it is opened and closed: the index stays small, and right. */
+static void many_sessions_make_one_index(void **state)
+{
+	struct ttdisk_check_result result;
+	struct ttdisk_info info;
+	char index[120];
+	struct stat st;
+	struct model m;
+
+	(void)state;
+	model_create(&m, 26);
+	for (int i = 0; i < 150; i++) {
+		for (int j = 0; j < 1 + i % 5; j++)
+			model_act(&m);
+		model_close(&m);
+		model_open(&m, true);
+		ttdisk_get_info(m.disk, &info);
+		assert_int_equal(info.scanned_bytes, 0);
+		/* each run is at least twice as long as the next */
+		assert_true(m.disk->history->num_runs < 14);
+	}
+	model_close(&m);
+	snprintf(index, sizeof(index), "%s.idx", m.path);
+	assert_int_equal(stat(index, &st), 0);
+	assert_true((uint64_t)st.st_size <= (2u << 20) + 3 * info.index_bytes);
+	assert_int_equal(ttdisk_check(m.path, 0, &result, NULL), 0);
+	assert_true(result.index_good);
+	assert_point(&m, m.path, NULL, m.num);
+	model_destroy(&m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -508,6 +539,7 @@ int main(void)
 		cmocka_unit_test(a_changed_base_is_refused),
 		cmocka_unit_test(extents_tell_zeroes_from_data),
 		cmocka_unit_test(the_history_is_small),
+		cmocka_unit_test(many_sessions_make_one_index),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -308,6 +308,42 @@ static void a_damaged_index_does_no_harm(void **unused)
 	model_destroy(&m);
 }
 
+/*
+ * A power failure before the flush was answered: the FLUSH record is on the disk, a page before it is not. That is no
+ * damage; the same gap with other bytes in it is.
+ */
+static void a_missing_page_is_no_damage(void **unused)
+{
+	struct ttdisk_check_result result;
+	uint8_t page[4096] = { 0 };
+	uint64_t *ends, at;
+	struct model m;
+	int fd;
+
+	(void)unused;
+	for (int garbage = 0; garbage < 2; garbage++) {
+		model_create(&m, 36);
+		act_until(&m, 100);
+		for (int i = 0; i < 30; i++)
+			assert_int_equal(model_write(&m, (uint32_t)i * 8, 8), 0);
+		model_flush(&m);
+		model_close(&m);
+		ends = record_ends(&m);
+		at = (ends[m.num - 20] + 4095) / 4096 * 4096;
+		memset(page, garbage, sizeof(page));
+		fd = open(m.path, O_RDWR);
+		assert_int_equal(pwrite(fd, page, sizeof(page), (off_t)at), sizeof(page));
+		close(fd);
+		remove_index(m.path);
+		assert_int_equal(ttdisk_check(m.path, 0, &result, NULL), 0);
+		assert_int_equal(result.health, garbage ? TTDISK_DAMAGED : TTDISK_CUT);
+		assert_int_equal(result.records, m.num - 20);
+		assert_int_equal(result.dropped_records, 18);
+		free(ends);
+		model_destroy(&m);
+	}
+}
+
 static void check_repairs(void **unused)
 {
 	struct ttdisk_check_result result;
@@ -548,6 +584,7 @@ int main(void)
 		cmocka_unit_test_setup(a_file_cut_at_each_byte, no_faults),
 		cmocka_unit_test_setup(a_flipped_bit_is_found, no_faults),
 		cmocka_unit_test_setup(a_damaged_index_does_no_harm, no_faults),
+		cmocka_unit_test_setup(a_missing_page_is_no_damage, no_faults),
 		cmocka_unit_test_setup(check_repairs, no_faults),
 		cmocka_unit_test_setup(a_killed_writer_loses_nothing_flushed, no_faults),
 		cmocka_unit_test_setup(a_full_disk_is_survived, no_faults),
