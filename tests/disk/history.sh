@@ -34,7 +34,7 @@ whole()
 cp --sparse=always "$base" "$dir/image"
 cp "$history" "$dir/image.ttd"
 history=$dir/image.ttd
-last=$("$ttvm" disk log "$history" --json | jq '[.[].epoch] | max')
+last=$("$ttvm" disk log "$history" --json | jq '[.[] | select(.open | not) | .epoch] | max')
 [ "$last" -ge 1 ] || { not_ok epochs "there are none"; exit 1; }
 for ((i = 1; i <= sample; i++)); do
 	epoch=$((last * i / sample))
