@@ -3,6 +3,9 @@
 #
 # control.sh - in the test machine: a run is asked for its status, paused, resumed, marked and stopped through its control
 # socket, recorded or not. A guest does not see a pause, and a recording with pauses and marks replays.
+# And the console is a pty or stdin.
+#
+# Beside it: vmlinux, initrd, guests/serial-input.
 #
 # usage: control.sh
 
@@ -110,13 +113,38 @@ expect live/mark 1 'nowhere to put a mark' ttvm ctl "$socket" mark here
 expect live/busy-socket 1 'another process listens there' ttvm run vmlinux --control "$socket" --console none
 finish live
 
+# open_pty NAME: the console of the run $run, in $pty.
+open_pty()
+{
+	until pty=$(sed -n 's/.*the console is //p' "$1.err") && [ -n "$pty" ]; do
+		kill -0 $run || break
+		sleep 0.1
+	done
+}
+
 # The console is a pty: somebody opens it and reads.
 timeout 300 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=boot" --mem 128M --console pty 2>pty.err &
 run=$!
-until pty=$(sed -n 's/.*the console is //p' pty.err) && [ -n "$pty" ]; do
-	kill -0 $run || break
-	sleep 0.1
-done
+open_pty pty
 timeout 120 cat "$pty" >pty.console 2>/dev/null
 wait $run || true
-verdict pty "$(grep -q 'work: boot done' pty.console || one_line pty.err)"
+verdict pty/output "$(grep -q 'work: boot done' pty.console || one_line pty.err)"
+
+# Somebody types there, and through stdin; the guest echoes, and ends at a line "quit".
+timeout 120 ttvm run guests/serial-input --console pty --record=typed.log 2>typed.err &
+run=$!
+open_pty typed
+# In a process that leads no session: a terminal that it opens does not become its own, whose end would end it.
+(
+	exec 3<>"$pty"
+	printf 'hello\rquit\r' >&3
+	timeout 60 cat <&3
+) >typed.console 2>/dev/null
+wait $run || true
+verdict pty/input "$(grep -q hello typed.console || echo "$(one_line typed.console) $(one_line typed.err)")"
+expect pty/verify 0 verified ttvm verify typed.log
+
+printf 'through a pipe\nquit\n' | timeout 120 ttvm run guests/serial-input --record=piped.log >piped.console 2>piped.err
+verdict stdin/input "$(grep -q 'through a pipe' piped.console || echo "$(one_line piped.console) $(one_line piped.err)")"
+timeout 120 ttvm replay piped.log >piped.again 2>piped.err </dev/null
+verdict stdin/replay "$(cmp piped.console piped.again 2>&1 || one_line piped.err)"
