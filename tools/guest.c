@@ -2,8 +2,9 @@
 /*
  * guest.c - the machine that the user asked for: kernel or firmware, disks, networks, CPU.
  */
-#include <string.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +21,9 @@ static const char *const firmware_paths[] = {
 	"/usr/share/qemu/bios-256k.bin",
 	"/usr/share/seabios/bios.bin",
 };
+
+/* Where a boot sector has its signature, 55 aa. */
+#define BOOT_SIGNATURE 510
 
 /* ------------------------------------------------------------------ the command line */
 
@@ -117,6 +121,23 @@ static int load_firmware(struct tt_machine_config *config, const char *path, str
 			       "seabios), or name one with --firmware");
 	config->kernel_name = path;
 	return map_file(path, &config->firmware, err);
+}
+
+/* A disk that no BIOS would boot is more likely a slip of the fingers. */
+static int check_boot_sector(const char *path, struct tt_error *err)
+{
+	uint8_t signature[2] = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return tt_fail(err, -errno, "%s: %s", path, strerror(errno));
+	if (pread(fd, signature, sizeof(signature), BOOT_SIGNATURE) < 0)
+		signature[0] = 0;
+	close(fd);
+	if (signature[0] == 0x55 && signature[1] == 0xaa)
+		return 0;
+	return tt_fail(err, -ENOEXEC, "%s: not a kernel, and not a disk that boots: its first sector does not end in 55 aa. "
+		       "Boot a kernel with it: --kernel FILE --disk %s", path, path);
 }
 
 static int load_boot(struct guest *guest, const struct guest_options *o, bool from_disk,
@@ -278,6 +299,11 @@ int guest_open(struct guest *guest, const struct guest_options *o, const char *r
 				return tt_fail(err, -EINVAL, "two kernels: %s and --kernel %s", o->guest, o->kernel);
 			break;
 		case IMAGE_RAW:
+			ret = o->kernel ? 0 : check_boot_sector(o->guest, err);
+			if (ret)
+				return ret;
+			from_disk = true;
+			break;
 		case IMAGE_TTD:
 			from_disk = true;
 			break;

@@ -87,8 +87,10 @@ expect usage/run/no-guest 1 'no guest given' "$TTVM" run
 expect usage/run/two-guests 1 'one guest only' "$TTVM" run a b
 expect usage/run/missing-guest 1 'no-such-kernel.*No such file' "$TTVM" run "$tmp/no-such-kernel"
 expect usage/run/empty-guest 1 'empty' "$TTVM" run "$tmp/empty"
-expect usage/run/not-a-kernel 1 'zeros.*not an ELF or bzImage' "$TTVM" run "$tmp/zeros"
-expect usage/run/directory 1 "$tmp.*not a regular file" "$TTVM" run "$tmp"
+expect usage/run/not-a-kernel 1 'zeros: neither a kernel .* nor a disk' "$TTVM" run "$tmp/zeros"
+truncate -s 8192 "$tmp/blank"
+expect usage/run/no-boot-sector 1 'blank: not a kernel, and not a disk that boots' "$TTVM" run "$tmp/blank"
+expect usage/run/directory 1 "$tmp: neither a regular file" "$TTVM" run "$tmp"
 expect usage/run/mem-word 1 'mem lots' "$TTVM" run --mem lots "$tmp/zeros"
 expect usage/run/mem-small 1 'mem.*16M' "$TTVM" run --mem 1M "$tmp/zeros"
 expect usage/run/timeout 1 'timeout never' "$TTVM" run --timeout never "$tmp/zeros"
@@ -163,7 +165,17 @@ if [ -z "$log" ]; then
 fi
 if [ -z "$log" ]; then
 	skipped info "no recording: neither this machine nor tools/lab can make one"
-	exit $((FAILED != 0))
+	
+# A KVM that is software only can be met on the host alone: no test machine has one.
+if [ -e /sys/module/kvm_pvm ] && [ -r /dev/kvm ]; then
+	expect software-kvm/run 1 '^ttvm: .*KVM' "$TTVM" run "$("$top/tools/lab/kernel" 6.12)/vmlinux" --console none
+	"$TTVM" doctor --json >"$tmp/doctor" 2>/dev/null && status=0 || status=$?
+	verdict software-kvm/doctor "$([ "$status" = 1 ] && jq -e '.checks[] | select(.name == "kvm-kind")
+		| .status == "failed" and (.detail | test("software KVM"))' "$tmp/doctor" >/dev/null || echo "status $status, unexpected answer")"
+else
+	skipped software-kvm "this machine's KVM is not a software KVM (PVM), or there is none"
+fi
+exit $((FAILED != 0))
 fi
 
 why=
@@ -229,4 +241,14 @@ printf '\377\377\377\377' | dd of="$tmp/wrong" bs=1 seek=$((offset + 60)) conv=n
 expect info/damaged 4 'damaged' "$TTVM" info "$tmp/wrong"
 head -c 20 "$log" >"$tmp/stub"
 expect info/stub 4 'stub' "$TTVM" info "$tmp/stub"
+
+# A KVM that is software only can be met on the host alone: no test machine has one.
+if [ -e /sys/module/kvm_pvm ] && [ -r /dev/kvm ]; then
+	expect software-kvm/run 1 '^ttvm: .*KVM' "$TTVM" run "$("$top/tools/lab/kernel" 6.12)/vmlinux" --console none
+	"$TTVM" doctor --json >"$tmp/doctor" 2>/dev/null && status=0 || status=$?
+	verdict software-kvm/doctor "$([ "$status" = 1 ] && jq -e '.checks[] | select(.name == "kvm-kind")
+		| .status == "failed" and (.detail | test("software KVM"))' "$tmp/doctor" >/dev/null || echo "status $status, unexpected answer")"
+else
+	skipped software-kvm "this machine's KVM is not a software KVM (PVM), or there is none"
+fi
 exit $((FAILED != 0))

@@ -109,10 +109,12 @@ for at in 500000 40000000 $(($(field instr rec.err) / 2)); do
 	expect "to-instr/$at" 0 "replayed instr=$at " ttvm replay rec.log --to-instr "$at"
 done
 
-# A disk with nothing on it: the BIOS says so, and the run ends.
+# A disk with nothing on it is refused; of a history that is not known, so the BIOS says it, and the run ends.
 truncate -s 1M empty
+expect no-boot-sector 1 'not a disk that boots' ttvm run empty
+ttvm disk create empty >/dev/null
 status=0
-timeout 300 ttvm run empty >empty.console 2>empty.err </dev/null || status=$?
+timeout 300 ttvm run empty.ttd >empty.console 2>empty.err </dev/null || status=$?
 verdict no-loader "$([ "$status" = 0 ] || echo "status $status: $(one_line empty.err)")"
 verdict no-loader/message "$(lacks empty.console 'Boot failed: not a bootable disk' 'No bootable device')"
 
