@@ -76,25 +76,10 @@ struct request {
 	uint64_t sector;
 	uint64_t instr;
 	const struct tt_buffers *data;
-	struct range ranges[MAX_RANGES];
-	unsigned int num_ranges;
+	struct range range;
 };
 
 /* ------------------------------------------------------------------ on the disk */
-
-static int zero_ranges(const struct request *r)
-{
-	unsigned int i;
-	int ret = 0;
-
-	for (i = 0; i < r->num_ranges && !ret; i++) {
-		bool discard = r->type == TYPE_DISCARD || (r->ranges[i].flags & RANGE_UNMAP);
-
-		ret = r->disk->ops->zero(r->disk, r->ranges[i].sector, r->ranges[i].count, discard,
-					 r->instr);
-	}
-	return ret;
-}
 
 /* The part that may fail in the outside world. */
 static int perform(void *ctx)
@@ -110,7 +95,8 @@ static int perform(void *ctx)
 	case TYPE_FLUSH:
 		return ops->flush(r->disk, r->instr);
 	default:
-		return zero_ranges(r);
+		return ops->zero(r->disk, r->range.sector, r->range.count,
+				 r->type == TYPE_DISCARD || (r->range.flags & RANGE_UNMAP), r->instr);
 	}
 }
 
@@ -147,23 +133,30 @@ static uint8_t transfer(struct tt_virtio *v, struct request *r, const struct tt_
 	return status;
 }
 
+/* Each range is an attempt of its own: when a later one fails, a replay has to do those before it. */
 static uint8_t zero(struct tt_virtio *v, struct request *r, struct tt_buffers *from)
 {
 	uint32_t allowed = r->type == TYPE_WRITE_ZEROES ? RANGE_UNMAP : 0;
-	unsigned int i;
+	struct range ranges[MAX_RANGES];
+	uint8_t status = STATUS_OK;
+	unsigned int i, n;
 
-	if (!from->len || from->len % sizeof(struct range) || from->len > sizeof(r->ranges) ||
+	if (!from->len || from->len % sizeof(struct range) || from->len > sizeof(ranges) ||
 	    r->disk->readonly)
 		return STATUS_IOERR;
-	r->num_ranges = tt_buffers_read(from, r->ranges, sizeof(r->ranges)) / sizeof(struct range);
-	for (i = 0; i < r->num_ranges; i++) {
-		if (r->ranges[i].flags & ~allowed)
+	n = tt_buffers_read(from, ranges, sizeof(ranges)) / sizeof(struct range);
+	for (i = 0; i < n; i++) {
+		if (ranges[i].flags & ~allowed)
 			return STATUS_UNSUPPORTED;
-		if (r->ranges[i].count > MAX_SECTORS ||
-		    !is_on_disk(r->disk, r->ranges[i].sector, r->ranges[i].count))
+		if (ranges[i].count > MAX_SECTORS ||
+		    !is_on_disk(r->disk, ranges[i].sector, ranges[i].count))
 			return STATUS_IOERR;
 	}
-	return attempt(v, r);
+	for (i = 0; i < n && status == STATUS_OK; i++) {
+		r->range = ranges[i];
+		status = attempt(v, r);
+	}
+	return status;
 }
 
 static uint8_t get_id(const struct tt_virtio *v, const struct tt_disk *disk, struct tt_buffers *to)

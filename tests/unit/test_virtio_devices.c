@@ -250,6 +250,38 @@ static void test_disk_discard_and_zeroes(void **state)
 	destroy(d);
 }
 
+/* A seam whose second attempt fails, as it did in a recording. */
+static int second_attempt_fails(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perform)(void *ctx),
+				void *ctx)
+{
+	static unsigned int attempts;
+
+	(void)self;
+	(void)vcpu;
+	return ++attempts == 2 ? -EIO : perform(ctx);
+}
+
+/* What was done before a failure is done in a replay, too: each range is an attempt. */
+static void test_disk_failure_between_ranges(void **state)
+{
+	struct driver *d = create(TT_VIRTIO_SLOT_BLK);
+	struct tt_seam_ops ops = *d->f.seam.ops;
+
+	(void)state;
+	ops.attempt = second_attempt_fails;
+	d->f.seam.ops = &ops;
+	memset(d->disk.data, 0x77, sizeof(d->disk.data));
+	put_range(d, 0, 1, 1, 0);
+	put_range(d, 1, 3, 1, 0);
+	put_range(d, 2, 5, 1, 0);
+	assert_int_equal(request(d, WRITE_ZEROES, 0, 48, NULL), IOERR);
+	assert_int_equal(d->disk.data[1 * 512], 0);
+	assert_int_equal(d->disk.data[3 * 512], 0x77);
+	assert_int_equal(d->disk.data[5 * 512], 0x77);
+	assert_int_equal(d->disk.calls, 1);
+	destroy(d);
+}
+
 static void test_disk_identity_and_unknown_requests(void **state)
 {
 	struct driver *d = create(TT_VIRTIO_SLOT_BLK);
@@ -556,6 +588,7 @@ int main(void)
 		cmocka_unit_test(test_disk_failures),
 		cmocka_unit_test(test_disk_failures_that_are_replayed),
 		cmocka_unit_test(test_disk_discard_and_zeroes),
+		cmocka_unit_test(test_disk_failure_between_ranges),
 		cmocka_unit_test(test_disk_identity_and_unknown_requests),
 		cmocka_unit_test(test_readonly_disk),
 		cmocka_unit_test(test_net_configuration),
