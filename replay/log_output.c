@@ -13,6 +13,8 @@
 
 #define NUM_BUFFERS 2
 #define RESERVE_STEP (1u << 20)
+#define LOCK_TRIES   100
+#define LOCK_WAIT_US 10000
 
 struct log_output {
 	int fd;
@@ -49,12 +51,19 @@ static int check_type(int fd, const char *path, struct tt_error *err)
 static int lock_file(int fd, const char *path, struct tt_error *err)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int tries;
 
-	if (!fcntl(fd, F_OFD_SETLK, &lock))
-		return 0;
-	if (errno == EAGAIN || errno == EACCES)
-		return tt_fail(err, -EBUSY, "%s: another recording is writing to it", path);
-	return tt_fail(err, -errno, "%s: cannot lock it: %s", path, strerror(errno));
+	/* A recorder that was killed holds its lock until the kernel has taken its io_uring apart: a moment. */
+	for (tries = 0; fcntl(fd, F_OFD_SETLK, &lock); tries++) {
+		bool held = errno == EAGAIN || errno == EACCES;
+
+		if (held && tries == LOCK_TRIES)
+			return tt_fail(err, -EBUSY, "%s: another recording is writing to it", path);
+		if (!held && errno != EINTR)
+			return tt_fail(err, -errno, "%s: cannot lock it: %s", path, strerror(errno));
+		usleep(LOCK_WAIT_US);
+	}
+	return 0;
 }
 
 /* A slip of the fingers must not cost anyone a kernel image: only (pieces of) logs are replaced. */

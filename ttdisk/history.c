@@ -14,6 +14,9 @@
 
 #include "internal.h"
 
+#define LOCK_TRIES   100
+#define LOCK_WAIT_US 10000
+
 #define MAX_SECTORS	(1ull << 50)
 #define RUN_PIECES	(1u << 16) /* a writer's run goes to the index when it has as many */
 #define SCAN_RUN_PIECES (1u << 20)
@@ -211,11 +214,27 @@ static int scan(struct history *history)
 
 /* ------------------------------------------------------------------ opening */
 
+/*
+ * A writer that was killed holds its lock until the kernel has taken its io_uring apart, and a reader holds it while it
+ * writes the index: both for a moment only, which is waited for.
+ */
+static int take_lock(int fd)
+{
+	int tries;
+
+	for (tries = 0; flock(fd, LOCK_EX | LOCK_NB); tries++) {
+		if ((errno != EWOULDBLOCK && errno != EINTR) || tries == LOCK_TRIES)
+			return -1;
+		usleep(LOCK_WAIT_US);
+	}
+	return 0;
+}
+
 static int lock_history(struct history *history, struct tt_error *err)
 {
 	struct stat mine, there;
 
-	if (flock(history->fd, LOCK_EX | LOCK_NB)) {
+	if (take_lock(history->fd)) {
 		if (errno == EWOULDBLOCK)
 			return tt_fail(err, -EBUSY, "%s: another process is writing to this disk",
 				       history->path);
