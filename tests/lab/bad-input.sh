@@ -17,8 +17,10 @@ head -c 20000000 vmlinux >cut.elf
 expect guest/none 1 'no guest given' ttvm run
 expect guest/missing 1 'nowhere.*No such file' ttvm run nowhere
 expect guest/folder 1 'guests' ttvm run guests
-expect guest/text 1 'poem.*not' ttvm run poem
-expect guest/noise 1 'noise.*not' ttvm run noise
+expect guest/text 1 'poem: neither a kernel' ttvm run poem
+expect guest/noise 1 'noise: neither a kernel' ttvm run noise
+head -c 1048576 /dev/urandom >sectors
+expect guest/no-boot-sector 1 'sectors: not a kernel, and not a disk that boots' ttvm run sectors
 expect guest/empty 1 'empty' ttvm run empty
 expect guest/truncated 1 'cut' ttvm run cut.elf
 expect guest/initrd-missing 1 'nowhere.*No such file' ttvm run vmlinux --initrd nowhere
