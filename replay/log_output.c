@@ -13,7 +13,7 @@
 
 #define NUM_BUFFERS 2
 #define RESERVE_STEP (1u << 20)
-#define LOCK_TRIES   100
+#define LOCK_TRIES   20
 #define LOCK_WAIT_US 10000
 
 struct log_output {
