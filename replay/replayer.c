@@ -249,6 +249,10 @@ static int replay_after_exit(struct tt_seam *self, struct tt_vcpu *vcpu)
 	int vector, ret;
 
 	tt_clock_count_exit(&rv->clock);
+	if (rep->goal_in_exit) {
+		ret = tt_vcpu_settle(vcpu);
+		return ret ? ret : tt_replayer_stop(rep, vcpu, TT_OUTCOME_DONE);
+	}
 	if (rep->have_next && rep->next.pos.exits < vcpu->exits)
 		return tt_report(rep, vcpu,
 				 rep->landing == TT_LANDING_IDLE ? TT_OUTCOME_DIVERGED :
@@ -377,8 +381,11 @@ static int replay_attempt(struct tt_seam *self, struct tt_vcpu *vcpu, int (*perf
 	    rep->next.payload_len == sizeof(failure)) {
 		memcpy(&failure, rep->next.payload, sizeof(failure));
 		if (failure.attempt == attempt) {
-			ret = next_event(rep, m);
-			return ret ? ret : (int)failure.status;
+			if (goal_is_event(rep))
+				rep->goal_in_exit = true;
+			else if (next_event(rep, m))
+				tt_machine_end(m, TT_END_ERROR, 0);
+			return (int)failure.status;
 		}
 	}
 	ret = perform(ctx);

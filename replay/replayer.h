@@ -31,6 +31,7 @@ struct tt_replayer {
 	struct tt_event last;		/* the last event that matched; kind 0 before the first */
 	uint64_t event;			/* number of next */
 	uint64_t attempts;		/* made by devices since the start */
+	bool goal_in_exit;		/* the goal is a failure in the exit that is being served: stop behind it */
 	enum tt_landing landing;
 	uint64_t aimed_from;		/* branches at which the breakpoint was set */
 	bool breakpoints_armed;

@@ -9,11 +9,7 @@
 
 #include "disk.h"
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *summary;
-} commands[] = {
+static const struct command commands[] = {
 	{ "create", disk_cmd_create, "begin the history of a raw image" },
 	{ "info", disk_cmd_info, "say what a disk and its history are" },
 	{ "log", disk_cmd_log, "list the epochs of a history, flush to flush" },
@@ -27,36 +23,34 @@ static const struct {
 	{ "check", disk_cmd_check, "verify a history, and repair it" },
 };
 
+#define NUM_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
 static void usage(FILE *out)
 {
-	size_t i;
-
 	fprintf(out, "usage: ttvm disk COMMAND DISK [ARGUMENT]... [OPTION]...\n\n"
 		     "Disks that travel in time. DISK is a raw image F, which has its history in F.ttd, or F.ttd.\n\n"
 		     "commands:\n");
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	commands_list(out, commands, NUM_COMMANDS);
 	fprintf(out, "\n" DISK_POINT_HELP "\n" DISK_STATUS_HELP
 		     "\n`ttvm disk COMMAND --help` lists the options of a command; ttvm-disk(1) has it all.\n");
 }
 
 int cmd_disk(int argc, char **argv)
 {
-	size_t i;
+	const struct command *command;
 
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_SETUP;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+	if (is_help_word(argv[1])) {
 		usage(stdout);
 		return disk_end_output();
 	}
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strcmp(argv[1], commands[i].name))
-			continue;
+	command = commands_find(commands, NUM_COMMANDS, argv[1]);
+	if (command) {
 		optind = 1;
-		return commands[i].run(argc - 1, argv + 1);
+		return command->run(argc - 1, argv + 1);
 	}
 	say("unknown command 'disk %s'; `ttvm disk --help` lists them", argv[1]);
 	return EXIT_SETUP;

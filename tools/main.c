@@ -7,11 +7,7 @@
 
 #include "ttvm.h"
 
-static const struct {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *summary;
-} commands[] = {
+static const struct command commands[] = {
 	{ "run", cmd_run, "run a guest, and record it with --record" },
 	{ "replay", cmd_replay, "replay a recording, to its end or to any instruction" },
 	{ "verify", cmd_verify, "replay a recording silently and say whether it matches" },
@@ -22,26 +18,25 @@ static const struct {
 	{ "doctor", cmd_doctor, "say whether this machine can record and replay" },
 };
 
+#define NUM_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
 static void usage(FILE *out)
 {
-	size_t i;
-
 	fprintf(out, "usage: ttvm COMMAND [OPTION]...\n\n"
 		     "A virtual machine that can be rewound.\n\ncommands:\n");
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	commands_list(out, commands, NUM_COMMANDS);
 	fprintf(out, "\n`ttvm COMMAND --help` lists the options of a command; ttvm(1) has it all.\n");
 }
 
 int main(int argc, char **argv)
 {
-	size_t i;
+	const struct command *command;
 
 	if (argc < 2) {
 		usage(stderr);
 		return EXIT_SETUP;
 	}
-	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+	if (is_help_word(argv[1])) {
 		usage(stdout);
 		return EXIT_OK;
 	}
@@ -49,9 +44,9 @@ int main(int argc, char **argv)
 		puts("ttvm " TTVM_VERSION);
 		return EXIT_OK;
 	}
-	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (!strcmp(argv[1], commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+	command = commands_find(commands, NUM_COMMANDS, argv[1]);
+	if (command)
+		return command->run(argc - 1, argv + 1);
 	say("unknown command '%s'; `ttvm --help` lists them", argv[1]);
 	return EXIT_SETUP;
 }

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "console.h"
 #include "replay.h"
@@ -23,6 +24,20 @@ enum {
 	EXIT_BAD_LOG = 4,	/* damaged or unreadable */
 	EXIT_LOG_ENDED = 5,	/* recording ended early: disk full, I/O error */
 };
+
+/* ---- command.c: tables of commands ---- */
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+};
+
+/* "  name     summary", a line each. */
+void commands_list(FILE *out, const struct command *commands, size_t count);
+/* NULL: no such command. */
+const struct command *commands_find(const struct command *commands, size_t count, const char *name);
+bool is_help_word(const char *word); /* --help, -h, help */
 
 int cmd_run(int argc, char **argv);
 int cmd_replay(int argc, char **argv);

@@ -181,6 +181,13 @@ void tt_virtio_give(struct tt_virtio *v, unsigned int queue, const struct tt_vir
 /* After some were given back: the queue's interrupt, unless the driver does not want one. */
 void tt_virtio_interrupt(struct tt_virtio *v, unsigned int queue);
 
+/*
+ * Serve all chains that wait in a queue, and interrupt if there were any. serve does what a chain asks for and returns how
+ * many bytes it wrote into it, or -EINVAL when it broke the device.
+ */
+void tt_virtio_serve(struct tt_virtio *v, unsigned int queue,
+		     ssize_t (*serve)(struct tt_virtio *v, struct tt_virtio_chain *chain));
+
 /* What is wrong with the areas of a queue that is to be enabled, or NULL. */
 const char *tt_virtio_queue_check(const struct tt_memory *mem, const struct tt_virtio_queue *q);
 

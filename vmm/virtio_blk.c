@@ -192,8 +192,7 @@ static uint8_t serve(struct tt_virtio *v, const struct header *header,
 	}
 }
 
-/* False when the device broke. */
-static bool serve_chain(struct tt_virtio *v, unsigned int queue, struct tt_virtio_chain *chain)
+static ssize_t serve_chain(struct tt_virtio *v, struct tt_virtio_chain *chain)
 {
 	uint8_t *status = tt_buffers_last(&chain->writable);
 	size_t room = chain->writable.len;
@@ -201,29 +200,19 @@ static bool serve_chain(struct tt_virtio *v, unsigned int queue, struct tt_virti
 
 	if (tt_buffers_read(&chain->readable, &header, sizeof(header)) < sizeof(header)) {
 		tt_virtio_break(v, "a request has no header");
-		return false;
+		return -EINVAL;
 	}
 	if (!status) {
 		tt_virtio_break(v, "a request has no room for its status");
-		return false;
+		return -EINVAL;
 	}
 	*status = serve(v, &header, chain);
-	tt_virtio_give(v, queue, chain, (header.type == TYPE_IN ? room : 0) + 1);
-	return true;
+	return (header.type == TYPE_IN ? room : 0) + 1;
 }
 
 static void blk_notify(struct tt_virtio *v, unsigned int queue)
 {
-	struct tt_virtio_chain chain;
-	bool any = false;
-
-	while (tt_virtio_take(v, queue, &chain)) {
-		if (!serve_chain(v, queue, &chain))
-			return;
-		any = true;
-	}
-	if (any)
-		tt_virtio_interrupt(v, queue);
+	tt_virtio_serve(v, queue, serve_chain);
 }
 
 static int create_disk(struct tt_machine *m, unsigned int index, struct tt_error *err)

@@ -41,22 +41,15 @@ static void look_at_room(struct tt_virtio *v)
 		tt_virtio_break(v, "a buffer for input cannot be written");
 }
 
-static void transmit(struct tt_virtio *v)
+static ssize_t transmit(struct tt_virtio *v, struct tt_virtio_chain *chain)
 {
 	struct tt_machine *m = v->machine;
-	struct tt_virtio_chain chain;
-	bool any = false;
 	unsigned int i;
 
-	while (tt_virtio_take(v, QUEUE_TRANSMIT, &chain)) {
-		for (i = 0; m->console0_write && i < chain.readable.count; i++)
-			m->console0_write(m->console0_ctx, chain.readable.iov[i].iov_base,
-					  chain.readable.iov[i].iov_len);
-		tt_virtio_give(v, QUEUE_TRANSMIT, &chain, 0);
-		any = true;
-	}
-	if (any)
-		tt_virtio_interrupt(v, QUEUE_TRANSMIT);
+	for (i = 0; m->console0_write && i < chain->readable.count; i++)
+		m->console0_write(m->console0_ctx, chain->readable.iov[i].iov_base,
+				  chain->readable.iov[i].iov_len);
+	return 0;
 }
 
 static void console_notify(struct tt_virtio *v, unsigned int queue)
@@ -64,7 +57,7 @@ static void console_notify(struct tt_virtio *v, unsigned int queue)
 	if (queue == QUEUE_RECEIVE)
 		look_at_room(v);
 	else
-		transmit(v);
+		tt_virtio_serve(v, queue, transmit);
 }
 
 int tt_virtio_console_create(struct tt_machine *m, struct tt_error *err)

@@ -100,23 +100,16 @@ static void send_frame(struct tt_virtio *v, struct tt_buffers *buffers)
 	net->ops->send(net, frame, len);
 }
 
-static void transmit(struct tt_virtio *v)
+static ssize_t transmit(struct tt_virtio *v, struct tt_virtio_chain *chain)
 {
-	struct tt_virtio_chain chain;
 	struct header header;
-	bool any = false;
 
-	while (tt_virtio_take(v, QUEUE_TRANSMIT, &chain)) {
-		if (tt_buffers_read(&chain.readable, &header, sizeof(header)) < sizeof(header)) {
-			tt_virtio_break(v, "a frame to be sent has no header");
-			return;
-		}
-		send_frame(v, &chain.readable);
-		tt_virtio_give(v, QUEUE_TRANSMIT, &chain, 0);
-		any = true;
+	if (tt_buffers_read(&chain->readable, &header, sizeof(header)) < sizeof(header)) {
+		tt_virtio_break(v, "a frame to be sent has no header");
+		return -EINVAL;
 	}
-	if (any)
-		tt_virtio_interrupt(v, QUEUE_TRANSMIT);
+	send_frame(v, &chain->readable);
+	return 0;
 }
 
 static void net_notify(struct tt_virtio *v, unsigned int queue)
@@ -124,7 +117,7 @@ static void net_notify(struct tt_virtio *v, unsigned int queue)
 	if (queue == QUEUE_RECEIVE)
 		look_at_room(v);
 	else
-		transmit(v);
+		tt_virtio_serve(v, queue, transmit);
 }
 
 int tt_virtio_net_create(struct tt_machine *m, struct tt_error *err)

@@ -291,3 +291,21 @@ void tt_virtio_interrupt(struct tt_virtio *v, unsigned int queue)
 	if (!(read_once(available->flags) & AVAILABLE_NO_INTERRUPT))
 		tt_virtio_raise(v, TT_VIRTIO_ISR_QUEUE, q->vector);
 }
+
+void tt_virtio_serve(struct tt_virtio *v, unsigned int queue,
+		     ssize_t (*serve)(struct tt_virtio *v, struct tt_virtio_chain *chain))
+{
+	struct tt_virtio_chain chain;
+	bool any = false;
+	ssize_t written;
+
+	while (tt_virtio_take(v, queue, &chain)) {
+		written = serve(v, &chain);
+		if (written < 0)
+			return;
+		tt_virtio_give(v, queue, &chain, written);
+		any = true;
+	}
+	if (any)
+		tt_virtio_interrupt(v, queue);
+}

@@ -44,6 +44,9 @@ record report
 verdict report/guest-sees-it "$(grep -q 'I/O error' report.console || echo "no I/O error: $(one_line report.console)")"
 verdict report/logged "$(ttvm info report.log --events | grep -q ' failure .*No space' || echo "the log has no such failure")"
 replay report
+# An event that takes effect inside an exit: a visit of it stops right behind that exit.
+event=$(ttvm info report.log --events | awk '/ failure / { print $1; exit }')
+EXPECT_TIMEOUT=1200 expect report/visit 0 '^ttvm: stopped' ttvm replay report.log --to-event "$event"
 
 # Somebody makes room as soon as the run says that it waits.
 (
