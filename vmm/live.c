@@ -139,7 +139,7 @@ static int live_sync(struct tt_seam *self, struct tt_vcpu *vcpu)
 	ret = tt_vcpu_sync(vcpu, live_now(self, vcpu), &vector, &blocked);
 	if (ret)
 		return ret;
-	vcpu->run->request_interrupt_window = blocked || tt_irq_pending(vcpu) >= 0;
+	vcpu->run->request_interrupt_window = !vcpu->hold_interrupts && (blocked || tt_irq_pending(vcpu) >= 0);
 	arm_timer(vcpu);
 	return 0;
 }

@@ -15,6 +15,8 @@
 
 #include "internal.h"
 
+enum pauser { PAUSED_BY_USER = 1, PAUSED_BY_DEBUGGER = 2 };
+
 struct visit {
 	void (*visit)(void *ctx, struct tt_vcpu *vcpu);
 	void *ctx;
@@ -26,7 +28,7 @@ struct visit {
 struct pause {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	   /* any of the following */
-	bool wanted;
+	unsigned int wanted;	   /* who wants one: bits of enum pauser */
 	unsigned int standing;	   /* vCPUs that do nothing but wait for the end of the pause */
 	bool ended;		   /* no vCPU runs any more */
 	struct visit *visits;	   /* in the order in which they came; those that have not begun */
@@ -65,7 +67,7 @@ static void update_attention(struct tt_machine *m)
 {
 	const struct pause *p = m->pause;
 
-	__atomic_store_n(&m->attention, p->wanted || p->visits, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&m->attention, p->wanted != 0 || p->visits, __ATOMIC_SEQ_CST);
 }
 
 static void kick_all(struct tt_machine *m)
@@ -166,15 +168,48 @@ void tt_pause_wake(struct tt_machine *m)
 	pthread_mutex_unlock(&p->lock);
 }
 
+/* With the lock held. */
+static void begin_pause(struct tt_machine *m, enum pauser who)
+{
+	struct pause *p = m->pause;
+
+	p->wanted |= who;
+	update_attention(m);
+	kick_all(m);
+}
+
+static void end_pause(struct tt_machine *m, enum pauser who)
+{
+	struct pause *p = m->pause;
+
+	pthread_mutex_lock(&p->lock);
+	p->wanted &= ~who;
+	update_attention(m);
+	pthread_cond_broadcast(&p->changed);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void tt_machine_hold(struct tt_machine *m)
+{
+	struct pause *p = m->pause;
+
+	pthread_mutex_lock(&p->lock);
+	begin_pause(m, PAUSED_BY_DEBUGGER);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void tt_machine_release(struct tt_machine *m)
+{
+	end_pause(m, PAUSED_BY_DEBUGGER);
+}
+
 int tt_machine_pause(struct tt_machine *m)
 {
 	struct pause *p = m->pause;
 	int ret;
 
 	pthread_mutex_lock(&p->lock);
-	p->wanted = true;
-	update_attention(m);
-	kick_all(m);
+	begin_pause(m, PAUSED_BY_USER);
 	while (p->wanted && m->end == TT_END_NONE && p->standing < m->config.num_vcpus)
 		pthread_cond_wait(&p->changed, &p->lock);
 	ret = m->end == TT_END_NONE ? 0 : -ESHUTDOWN;
@@ -184,13 +219,7 @@ int tt_machine_pause(struct tt_machine *m)
 
 void tt_machine_resume(struct tt_machine *m)
 {
-	struct pause *p = m->pause;
-
-	pthread_mutex_lock(&p->lock);
-	p->wanted = false;
-	update_attention(m);
-	pthread_cond_broadcast(&p->changed);
-	pthread_mutex_unlock(&p->lock);
+	end_pause(m, PAUSED_BY_USER);
 }
 
 bool tt_machine_is_paused(struct tt_machine *m)

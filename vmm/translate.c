@@ -74,25 +74,49 @@ static uint64_t translate(const struct tt_memory *mem, const struct kvm_sregs *s
 		    accessed_only);
 }
 
+/* Where the bytes from address on are, up to the end of their page; *len becomes their number. NULL: nowhere. */
+static void *find_page(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address,
+		       bool accessed_only, size_t *len)
+{
+	const struct tt_memory *mem = &vcpu->machine->memory;
+	uint64_t gpa = translate(mem, sregs, address, accessed_only);
+	size_t in_page = 4096 - (address & 0xfff);
+
+	if (*len > in_page)
+		*len = in_page;
+	return gpa == NO_TRANSLATION ? NULL : tt_memory_at(mem, gpa, *len);
+}
+
 size_t tt_vcpu_read_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address,
 			    void *data, size_t len, bool accessed_only)
 {
-	const struct tt_memory *mem = &vcpu->machine->memory;
-	size_t done = 0;
+	size_t done, n;
 
-	while (done < len) {
-		uint64_t at = address + done;
-		size_t n = 4096 - (at & 0xfff);
-		uint64_t gpa = translate(mem, sregs, at, accessed_only);
-		const void *hva;
+	for (done = 0; done < len; done += n) {
+		const void *page;
 
-		if (n > len - done)
-			n = len - done;
-		hva = gpa == NO_TRANSLATION ? NULL : tt_memory_at(mem, gpa, n);
-		if (!hva)
+		n = len - done;
+		page = find_page(vcpu, sregs, address + done, accessed_only, &n);
+		if (!page)
 			break;
-		memcpy((uint8_t *)data + done, hva, n);
-		done += n;
+		memcpy((uint8_t *)data + done, page, n);
+	}
+	return done;
+}
+
+size_t tt_vcpu_write_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address,
+			     const void *data, size_t len)
+{
+	size_t done, n;
+
+	for (done = 0; done < len; done += n) {
+		void *page;
+
+		n = len - done;
+		page = find_page(vcpu, sregs, address + done, false, &n);
+		if (!page)
+			break;
+		memcpy(page, (const uint8_t *)data + done, n);
 	}
 	return done;
 }

@@ -165,6 +165,47 @@ int tt_vcpu_settle(struct tt_vcpu *vcpu)
 	return 0;
 }
 
+int tt_vcpu_hold_interrupts(struct tt_vcpu *vcpu)
+{
+	struct kvm_vcpu_events events;
+
+	vcpu->hold_interrupts = true;
+	vcpu->run->request_interrupt_window = 0;
+	if (ioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events) < 0)
+		return -errno;
+	if (!events.interrupt.injected || events.interrupt.soft)
+		return 0;
+	events.interrupt.injected = 0;
+	if (ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events) < 0)
+		return -errno;
+	vcpu->withheld = true;
+	vcpu->withheld_vector = events.interrupt.nr;
+	return 0;
+}
+
+void tt_vcpu_release_interrupts(struct tt_vcpu *vcpu)
+{
+	vcpu->hold_interrupts = false;
+	/* Through the seam first, which injects what is pending. */
+	vcpu->run->immediate_exit = 1;
+}
+
+/* Is there an interrupt that may go in, as far as we are concerned? */
+static bool has_interrupt(struct tt_vcpu *vcpu)
+{
+	if (vcpu->hold_interrupts && !vcpu->halted)
+		return false;
+	return vcpu->withheld || tt_irq_pending(vcpu) >= 0;
+}
+
+static uint32_t take_interrupt(struct tt_vcpu *vcpu)
+{
+	if (!vcpu->withheld)
+		return tt_irq_acknowledge(vcpu);
+	vcpu->withheld = false;
+	return vcpu->withheld_vector;
+}
+
 int tt_vcpu_sync(struct tt_vcpu *vcpu, uint64_t now, int *vector, bool *blocked)
 {
 	struct kvm_interrupt interrupt;
@@ -174,7 +215,7 @@ int tt_vcpu_sync(struct tt_vcpu *vcpu, uint64_t now, int *vector, bool *blocked)
 	*vector = -1;
 	*blocked = false;
 	tt_timers_run(vcpu->machine, now);
-	if (tt_irq_pending(vcpu) < 0)
+	if (!has_interrupt(vcpu))
 		return 0;
 	/*
 	 * Completing an instruction can raise an exception (#GP of an MSR access, #PF of INS, #DB of a single step). KVM loses
@@ -184,14 +225,14 @@ int tt_vcpu_sync(struct tt_vcpu *vcpu, uint64_t now, int *vector, bool *blocked)
 		ret = tt_vcpu_settle(vcpu);
 		if (ret)
 			return ret;
-		if (tt_irq_pending(vcpu) < 0)
+		if (!has_interrupt(vcpu))
 			return 0;
 	}
 	if (!run->ready_for_interrupt_injection) {
 		*blocked = true;
 		return 0;
 	}
-	interrupt.irq = tt_irq_acknowledge(vcpu);
+	interrupt.irq = take_interrupt(vcpu);
 	if (ioctl(vcpu->fd, KVM_INTERRUPT, &interrupt) < 0)
 		return vcpu_fail(vcpu, -errno, "KVM_INTERRUPT");
 	/* One at a time: the flag is true again after the next KVM_RUN. */
@@ -234,6 +275,10 @@ static int handle_exit(struct tt_vcpu *vcpu)
 	}
 	switch (run->exit_reason) {
 	case KVM_EXIT_DEBUG:
+		if (m->debugger) {
+			m->debugger->exit(m->debugger, vcpu);
+			return 0;
+		}
 		return ops->interrupted(m->seam, vcpu, TT_INTERRUPTED_DEBUG);
 	case KVM_EXIT_TPR_ACCESS:
 		return ops->interrupted(m->seam, vcpu, TT_INTERRUPTED_MODULE);
@@ -247,6 +292,8 @@ static int handle_exit(struct tt_vcpu *vcpu)
 		return unexpected_exit(vcpu);
 	if (m->end != TT_END_NONE)
 		return 0;
+	if (m->debugger && run->exit_reason == KVM_EXIT_HLT)
+		m->debugger->exit(m->debugger, vcpu);
 	ret = ops->after_exit(m->seam, vcpu);
 	run->cr8 = vcpu->cr8 = tt_lapic_cr8(vcpu);
 	return ret;

@@ -303,6 +303,9 @@ struct tt_vcpu {
 	uint8_t cr8;		/* what run->cr8 was last known to be */
 	uint64_t exits;		/* deterministic exits so far */
 	bool unsettled;		/* the instruction of the last exit is completed by the next KVM_RUN only */
+	bool hold_interrupts;	/* none is injected while the vCPU executes; a halted one wakes up as ever */
+	bool withheld;		/* withheld_vector is in service already, and the next to be injected */
+	uint8_t withheld_vector;
 	void *seam_data;	/* the seam's own */
 	void *lapic;		/* the interrupt controller's own */
 };
@@ -315,6 +318,14 @@ enum tt_end {
 	TT_END_STATUS,		/* debug-exit port: end_status */
 	TT_END_REQUEST,		/* tt_machine_request_stop(): signal, timeout, end of replay */
 	TT_END_ERROR,		/* machine->error */
+};
+
+/*
+ * Who steps through a run that nobody records. Its exit() is called on the vCPU's thread, device lock held, after
+ * KVM_EXIT_DEBUG, which the seam does not get then, and after KVM_EXIT_HLT.
+ */
+struct tt_debugger {
+	void (*exit)(struct tt_debugger *self, struct tt_vcpu *vcpu);
 };
 
 struct tt_machine {
@@ -345,6 +356,7 @@ struct tt_machine {
 	enum tt_end end;
 	int end_status;
 	volatile sig_atomic_t stop_requested;
+	struct tt_debugger *debugger;	/* borrowed; NULL: none */
 	int attention;			/* not 0: vCPU threads have business in pause.c */
 	void *pause;			/* pause.c's own */
 	struct tt_error error;
@@ -371,6 +383,12 @@ void tt_machine_request_stop(struct tt_machine *m);
 int tt_machine_pause(struct tt_machine *m);
 void tt_machine_resume(struct tt_machine *m);
 bool tt_machine_is_paused(struct tt_machine *m);
+/*
+ * Any thread, vCPUs' too: the debugger's own pause, beside that of tt_machine_pause(); vCPUs stand while there is one of
+ * them. hold does not wait: a visit that is made after it finds its vCPU standing.
+ */
+void tt_machine_hold(struct tt_machine *m);
+void tt_machine_release(struct tt_machine *m);
 /*
  * Any thread but a vCPU's: have visit(ctx, vcpu) called on vCPU 0's thread with the device lock held as soon as it is out
  * of the guest, and wait for that. visit must not touch what the guest sees. 0; -ESHUTDOWN: the machine has ended before;
@@ -409,12 +427,21 @@ void tt_host_sleep_until(struct tt_vcpu *vcpu, uint64_t tsc_hz, uint64_t when);
  * instruction. 0 or -errno. */
 int tt_vcpu_settle(struct tt_vcpu *vcpu);
 /*
+ * The vCPU's own thread, settled: from now on nothing is injected, an interrupt that waits in KVM for the next entry is taken
+ * back. 0 or -errno. Release lets it and all others go in again.
+ */
+int tt_vcpu_hold_interrupts(struct tt_vcpu *vcpu);
+void tt_vcpu_release_interrupts(struct tt_vcpu *vcpu);
+/*
  * Guest-virtual reads by walking the guest's own page tables (KVM_TRANSLATE fails for user pages under SMAP). Returns the
  * number of bytes read, which is less than len when a page is not present. accessed_only: also stop at a page whose
  * accessed bits are not all set yet.
  */
 size_t tt_vcpu_read_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address,
 			    void *data, size_t len, bool accessed_only);
+/* The same for writing: what the page tables allow does not matter. vCPUs must stand. */
+size_t tt_vcpu_write_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address,
+			     const void *data, size_t len);
 /* 64-bit digest of the architectural registers (general, segment, control, MSR, FPU/SSE, debug). Settled vCPU. */
 int tt_vcpu_register_digest(struct tt_vcpu *vcpu, uint64_t *digest);
 /*
