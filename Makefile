@@ -17,7 +17,7 @@ CC := gcc
 PKGS := libzstd liburing libxxhash jansson libelf slirp ext2fs com_err zlib
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DTTVM_VERSION='"$(VERSION)"' -Wall -Wextra -Werror \
-	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -iquote vmm -iquote replay -iquote ttdisk $(CFLAGS)
+	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -iquote vmm -iquote replay -iquote debug -iquote ttdisk $(CFLAGS)
 # The options of Kconfig, when .config is there.
 -include .config
 ALL_CFLAGS += $(foreach v,$(sort $(filter CONFIG_TTVM_%,$(.VARIABLES))),'-D$(v)=$(patsubst y,1,$($(v)))')
@@ -26,6 +26,7 @@ LIBS = $(shell pkg-config --libs $(PKGS)) -lZydis -lm -pthread
 DISK_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard ttdisk/*.c))
 VMM_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vmm/*.c))
 REPLAY_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard replay/*.c))
+DEBUG_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard debug/*.c))
 TOOLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
 
 # Loaded by nbdkit for `ttvm disk export`; beside the program, or in lib/ttvm when it is installed.
@@ -34,7 +35,7 @@ PLUGIN := $(BUILD)/nbdkit-ttdisk-plugin.so
 .PHONY: all module demo check bench lab lint install clean
 all: $(BUILD)/ttvm $(PLUGIN) module
 
-$(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
+$(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libdebug.a $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
@@ -43,6 +44,9 @@ $(BUILD)/libvmm.a: $(VMM_OBJS)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 $(BUILD)/libreplay.a: $(REPLAY_OBJS)
+	@rm -f $@
+	@$(AR) rcs $@ $^
+$(BUILD)/libdebug.a: $(DEBUG_OBJS)
 	@rm -f $@
 	@$(AR) rcs $@ $^
 $(BUILD)/libttdisk.a: $(DISK_OBJS)
@@ -54,7 +58,7 @@ $(BUILD)/%.o: %.c Makefile $(wildcard .config)
 	@echo "  CC      $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
--include $(DISK_OBJS:.o=.d) $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
+-include $(DISK_OBJS:.o=.d) $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(DEBUG_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
 
 # ttdisk once more, as position-independent code. Warnings and dependencies are the library's business.
 $(PLUGIN): tools/nbdkit/plugin.c $(wildcard ttdisk/*.[ch] include/ttvm/error.h) Makefile

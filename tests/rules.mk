@@ -46,7 +46,7 @@ fuzz:
 		tests/fuzz/build $$target $$out; mkdir -p $$out.corpus; \
 		(cd $(BUILD)/fuzz && $$out -max_total_time=$(FUZZ_SECONDS) -timeout=60 $$out.corpus); done
 
-$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libtools.a $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(UNIT_SHARED) $(BUILD)/libtools.a $(BUILD)/libdebug.a $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LIBS)

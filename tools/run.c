@@ -14,6 +14,7 @@
 
 #include "config.h"
 #include "control.h"
+#include "debug.h"
 #include "guest.h"
 #include "ttvm.h"
 
@@ -26,6 +27,8 @@ struct run_options {
 	struct guest_options guest;
 	const char *console;
 	const char *control;	/* path of a socket, or NULL */
+	const char *gdb;	/* where a debugger can connect, or NULL */
+	bool gdb_wait;
 	const char *record;	/* NULL: do not record */
 	const char *stats;
 	double timeout;
@@ -45,6 +48,8 @@ enum {
 	OPT_CONSOLE,
 	OPT_VIRTIO_CONSOLE,
 	OPT_CONTROL,
+	OPT_GDB,
+	OPT_GDB_WAIT,
 	OPT_CPU_MODEL,
 	OPT_STATS,
 	OPT_TIMEOUT,
@@ -66,6 +71,8 @@ static const struct option long_options[] = {
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "console", required_argument, NULL, OPT_CONSOLE },
 	{ "control", required_argument, NULL, OPT_CONTROL },
+	{ "gdb", required_argument, NULL, OPT_GDB },
+	{ "gdb-wait", no_argument, NULL, OPT_GDB_WAIT },
 	{ "virtio-console", no_argument, NULL, OPT_VIRTIO_CONSOLE },
 	{ "cpu-model", required_argument, NULL, OPT_CPU_MODEL },
 	{ "digest-every", required_argument, NULL, OPT_DIGEST_EVERY },
@@ -99,6 +106,9 @@ static const char help[] =
 	"                          socket:PATH, or a file for its output\n"
 	"      --virtio-console    add a second console, hvc0 in the guest, whose output goes to stderr\n"
 	"      --control SOCKET    listen there for `ttvm ctl`\n"
+	"      --gdb WHERE         let gdb connect there: [HOST:]PORT (of this machine by default), or the path\n"
+	"                          of a unix socket; not with --record\n"
+	"      --gdb-wait          execute nothing before gdb lets it\n"
 	"      --cpu-model NAME    CPU features that the guest sees (default: " CONFIG_TTVM_CPU_MODEL ")\n"
 	"      --guest-status      exit with the status that the guest wrote to its debug-exit port\n"
 	"      --digest-every SEC  log a digest of all state this often, for ttvm verify\n"
@@ -177,6 +187,12 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 		case OPT_CONTROL:
 			o->control = optarg;
 			break;
+		case OPT_GDB:
+			o->gdb = optarg;
+			break;
+		case OPT_GDB_WAIT:
+			o->gdb_wait = true;
+			break;
 		case OPT_CPU_MODEL:
 			guest->cpu_model = optarg;
 			break;
@@ -222,6 +238,14 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 	guest->guest = argv[optind]; /* NULL at the end */
 	if (!guest->guest && !guest->kernel) {
 		say("no guest given; usage: ttvm run GUEST [OPTION]...");
+		return -1;
+	}
+	if (o->gdb_wait && !o->gdb) {
+		say("--gdb-wait: needs --gdb, which says where");
+		return -1;
+	}
+	if (o->gdb && o->record) {
+		say("--gdb: not with --record, which could not replay what a debugger does; record first, then debug the recording");
 		return -1;
 	}
 	guest->memory &= ~4095ull;
@@ -304,6 +328,48 @@ static void say_why_stopped(const struct run_options *o, const struct watch *wat
 		say("stopped by signal %d (%s)", watch->caught, strsignal(watch->caught));
 }
 
+/* gdb on a run that nobody records. */
+struct debugger {
+	char name[LISTEN_NAME_MAX];	/* of the socket */
+	struct tt_debug_target *target;
+	struct tt_gdb_server *server;
+};
+
+static int debugger_start(struct debugger *d, const struct run_options *o, struct tt_machine *m, struct tt_error *err)
+{
+	struct tt_gdb_options options = { .message = say_message };
+	int ret;
+
+	*d = (struct debugger){ 0 };
+	if (!o->gdb)
+		return 0;
+	ret = tt_debug_live_create(m, o->gdb_wait, &d->target, err);
+	if (ret)
+		return ret;
+	options.target = d->target;
+	options.listen_fd = listen_at(o->gdb, d->name, err);
+	ret = options.listen_fd < 0 ? options.listen_fd : tt_gdb_start(&options, &d->server, err);
+	if (ret) {
+		tt_debug_live_destroy(d->target);
+		return ret;
+	}
+	say("gdb can connect: target remote %s%s", d->name, o->gdb_wait ? "; the guest waits for it" : "");
+	return 0;
+}
+
+/* The machine has ended, or was never started. */
+static void debugger_stop(struct debugger *d)
+{
+	if (!d->server)
+		return;
+	tt_debug_live_end(d->target);
+	tt_gdb_stop(d->server);
+	tt_debug_live_destroy(d->target);
+	if (strchr(d->name, '/'))
+		unlink(d->name);
+	d->server = NULL;
+}
+
 /* The machine runs; returns the exit status. recorder is NULL in an ordinary run. */
 static int run_machine(const struct run_options *o, struct tt_machine *m,
 		       struct tt_recorder *recorder, struct console *console)
@@ -314,6 +380,7 @@ static int run_machine(const struct run_options *o, struct tt_machine *m,
 	struct disk_pause pause = { .machine = m };
 	struct control *control = NULL;
 	struct tt_recorder_result result;
+	struct debugger debugger;
 	struct tt_error err = { 0 };
 	double start = seconds_now(), seconds;
 	unsigned int i;
@@ -321,14 +388,16 @@ static int run_machine(const struct run_options *o, struct tt_machine *m,
 
 	for (i = 0; o->pause_on_disk_error && i < m->config.num_disks; i++)
 		tt_disk_set_retry(m->config.disks[i], wait_for_disk, &pause);
-	if (control_start(&steering, &control, &err) || console_start_input(console, m, control, &err) ||
-	    watch_start(&watch, &err)) {
+	if (debugger_start(&debugger, o, m, &err) || control_start(&steering, &control, &err) ||
+	    console_start_input(console, m, control, &err) || watch_start(&watch, &err)) {
+		debugger_stop(&debugger);
 		console_close(console);
 		control_stop(control);
 		return say_error(&err);
 	}
 	ret = tt_machine_run(m);
 	watch_stop(&watch);
+	debugger_stop(&debugger);
 	seconds = seconds_now() - start;
 	if (console_close(console))
 		say("the console's output could not be written: %s", strerror(-console->error));

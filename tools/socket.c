@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * socket.c - unix sockets by path: the console's and the control socket's.
+ * socket.c - unix sockets by path: the console's and the control socket's; and TCP for gdb.
  */
+#include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -83,4 +84,74 @@ int unix_listen(const char *path, struct tt_error *err)
 					    strerror(errno));
 	close(fd);
 	return ret;
+}
+
+/* "HOST:PORT", "[::1]:PORT", "PORT" in two: false when it is none of these. */
+static bool split_address(const char *where, char host[LISTEN_NAME_MAX], const char **port)
+{
+	const char *colon = strrchr(where, ':'), *start = where;
+	size_t len = colon ? (size_t)(colon - where) : 0;
+
+	*port = colon ? colon + 1 : where;
+	if (!**port || strspn(*port, "0123456789") != strlen(*port) || strlen(*port) > 5 || len >= LISTEN_NAME_MAX - 8)
+		return false;
+	if (len > 1 && where[0] == '[' && where[len - 1] == ']') {
+		start++;
+		len -= 2;
+	}
+	snprintf(host, LISTEN_NAME_MAX, "%.*s", (int)len, start);
+	return !colon || len;
+}
+
+/* What to connect to: with the port that the kernel has chosen. */
+static void name_socket(int fd, const char *host, char name[LISTEN_NAME_MAX])
+{
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+	char port[8] = "?";
+
+	if (!getsockname(fd, (struct sockaddr *)&address, &len))
+		getnameinfo((struct sockaddr *)&address, len, NULL, 0, port, sizeof(port), NI_NUMERICSERV);
+	snprintf(name, LISTEN_NAME_MAX, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+int listen_at(const char *where, char name[LISTEN_NAME_MAX], struct tt_error *err)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
+	struct addrinfo *found, *a;
+	char host[LISTEN_NAME_MAX];
+	const char *port;
+	int fd = -1, one = 1, ret;
+
+	if (strchr(where, '/')) {
+		snprintf(name, LISTEN_NAME_MAX, "%s", where);
+		return unix_listen(where, err);
+	}
+	if (!split_address(where, host, &port))
+		return tt_fail(err, -EINVAL, "'%s': say PORT, HOST:PORT, or the path of a socket with a slash in it", where);
+	if (!host[0])
+		strcpy(host, "127.0.0.1");
+	ret = getaddrinfo(host, port, &hints, &found);
+	if (ret)
+		return tt_fail(err, -EINVAL, "%s: %s", where, gai_strerror(ret));
+	errno = EADDRNOTAVAIL;
+	for (a = found; a && fd < 0; a = a->ai_next) {
+		fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		if (fd < 0)
+			continue;
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, 8) < 0) {
+			ret = errno;
+			close(fd);
+			fd = -1;
+			errno = ret;
+		}
+	}
+	if (fd < 0)
+		ret = tt_fail(err, -errno, "%s: %s", where,
+			      errno == EADDRINUSE ? "another process listens there" : strerror(errno));
+	else
+		name_socket(fd, host, name);
+	freeaddrinfo(found);
+	return fd < 0 ? ret : fd;
 }

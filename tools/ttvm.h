@@ -67,11 +67,18 @@ double seconds_now(void);
 int map_file(const char *path, struct tt_blob *blob, struct tt_error *err);
 void unmap_file(struct tt_blob *blob);
 
-/* ---- socket.c: unix sockets by path; a descriptor or -errno ---- */
+/* ---- socket.c: unix sockets by path, TCP; a descriptor or -errno ---- */
 
 int unix_connect(const char *path, struct tt_error *err);
 /* Non-blocking, for this user only. A socket that nobody listens on any more is replaced. */
 int unix_listen(const char *path, struct tt_error *err);
+/* Where somebody listens, as gdb's `target remote` takes it: a path, or HOST:PORT. */
+#define LISTEN_NAME_MAX 128
+/*
+ * Listen at [HOST:]PORT, by default for this machine only, or at a path, which contains a slash. name becomes what to connect
+ * to; port 0 is any free one.
+ */
+int listen_at(const char *where, char name[LISTEN_NAME_MAX], struct tt_error *err);
 
 /* ---- watch.c: signals, time limit, progress, while a machine runs ---- */
 
