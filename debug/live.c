@@ -8,11 +8,13 @@
  *
  * Stepping. The CPU's trap flag does it. No interrupt is injected meanwhile (tt_vcpu_hold_interrupts()), or a step would
  * nearly always end in a timer interrupt's handler; one that was about to go in when the client came waits in vmm/. (KVM has
- * KVM_GUESTDBG_BLOCKIRQ for that, which works with KVM's own interrupt controllers only.) Where the instruction itself leads
- * into a handler, by a fault or by INT, the CPU saves the trap flag with RFLAGS and continues the step after the handler.
- * If a breakpoint in the handler ends the step, the saved trap flag is a trace that the guest could find: it is taken away
- * when it traps. HLT is one step, after which the CPU stands halted; the next step waits for an interrupt and goes on after
- * its handler.
+ * KVM_GUESTDBG_BLOCKIRQ for that, which works with KVM's own interrupt controllers only.)
+ *   PUSHF stores the trap flag: it is taken out of the stored word.
+ *   SYSCALL and INT would store it, too, and run on to their return: a breakpoint at their handler makes the step instead.
+ *   A faulting instruction is stepped over with its handler: the CPU saves the trap flag with RFLAGS, and the trap comes when
+ *   the handler has returned. A breakpoint in the handler ends the step, and the flag is taken away when it traps.
+ *   HLT is one step, after which the CPU stands halted; the next one waits for an interrupt and goes on after its handler.
+ *   MOV SS and the instruction behind it are one step, as on the bare CPU; on some, STI and the instruction behind it.
  *
  * The guest's own debug registers have no effect while a client is there.
  */
@@ -29,7 +31,19 @@
 #define DR6_SLOTS 0xfull
 #define DR6_STEP (1ull << 14)
 #define DR7_FIXED 0x700ull	/* bit 10 is always set; LE and GE as all debuggers do */
-#define OPCODE_HLT 0xf4
+#define EFER_LMA (1ull << 10)
+#define ENTRY_SLOT 3
+
+enum {
+	OPCODE_SYSCALL = 0x05, /* behind OPCODE_0F */
+	OPCODE_0F = 0x0f,
+	OPCODE_PUSHF = 0x9c,
+	OPCODE_INT3 = 0xcc,
+	OPCODE_INT = 0xcd,
+	OPCODE_HLT = 0xf4,
+	OPCODE_STI = 0xfb,
+};
+
 #define CPUID1_ECX_AVX (1u << 28)
 
 struct slot {
@@ -48,7 +62,9 @@ struct live {
 	unsigned int num_slots;
 	bool attached;
 	bool trap_flag_left;		/* in a saved RFLAGS, by a step that ended early */
-	bool at_halt;			/* the instruction to be stepped is HLT */
+	bool at_halt, at_pushf;		/* the instruction to be stepped */
+	bool entry_set;			/* the debug register ENTRY_SLOT is at the handler that the instruction leads to */
+	uint64_t entry;
 	int error;			/* of a visit */
 
 	pthread_mutex_t lock;		/* of all that follows */
@@ -73,7 +89,7 @@ static int set_guest_debug(struct live *l, struct tt_vcpu *vcpu, bool step)
 	static const unsigned int len_bits[9] = { [1] = 0, [2] = 1, [4] = 3, [8] = 2 };
 	unsigned int i;
 
-	if (step)
+	if (step && !l->entry_set)
 		debug.control |= KVM_GUESTDBG_SINGLESTEP;
 	debug.arch.debugreg[7] = DR7_FIXED;
 	for (i = 0; i < l->num_slots; i++) {
@@ -82,6 +98,12 @@ static int set_guest_debug(struct live *l, struct tt_vcpu *vcpu, bool step)
 		debug.arch.debugreg[i] = slot->address;
 		debug.arch.debugreg[7] |= 2ull << (2 * i);
 		debug.arch.debugreg[7] |= (uint64_t)(slot->type | len_bits[slot->len] << 2) << (16 + 4 * i);
+	}
+	/* It may take the place of another one for the length of this instruction. */
+	if (step && l->entry_set) {
+		debug.arch.debugreg[ENTRY_SLOT] = l->entry;
+		debug.arch.debugreg[7] &= ~(0xfull << (16 + 4 * ENTRY_SLOT));
+		debug.arch.debugreg[7] |= 2ull << (2 * ENTRY_SLOT);
 	}
 	return ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug) < 0 ? -errno : 0;
 }
@@ -130,13 +152,15 @@ static void vcpu_exit(struct tt_debugger *debugger, struct tt_vcpu *vcpu)
 
 	if (!l->attached)
 		return;
+	if (l->stepping && l->entry_set && (dr6 & 1u << ENTRY_SLOT))
+		return stop_here(l, &stop);
 	/* The CPU may set the bit of a breakpoint that is not enabled. */
 	for (i = 0; i < l->num_slots; i++) {
 		if (!(dr6 & 1u << i))
 			continue;
 		stop.reason = TT_STOP_POINT;
 		stop.point = *l->slots[i].point;
-		if (l->stepping && !(dr6 & DR6_STEP))
+		if (l->stepping && !l->entry_set && !(dr6 & DR6_STEP))
 			l->trap_flag_left = true;
 		return stop_here(l, &stop);
 	}
@@ -144,6 +168,50 @@ static void vcpu_exit(struct tt_debugger *debugger, struct tt_vcpu *vcpu)
 		stop_here(l, &stop);
 	else if (!halt)
 		pass_exception(l, vcpu, dr6);
+}
+
+/* The handler of an interrupt vector (AMD APM vol. 2, section 8.9). */
+static bool find_handler(struct tt_vcpu *vcpu, const struct kvm_sregs *s, unsigned int vector, uint64_t *address)
+{
+	size_t size = s->efer & EFER_LMA ? 16 : 8;
+	uint64_t gate[2] = { 0 };
+
+	if (!(s->cr0 & 1) || vector * size + size - 1 > s->idt.limit ||
+	    tt_vcpu_read_virtual(vcpu, s, s->idt.base + vector * size, gate, size, false) < size)
+		return false;
+	*address = (gate[0] & 0xffff) | (gate[0] >> 32 & 0xffff0000) | gate[1] << 32;
+	return true;
+}
+
+/* What is special about the instruction to be stepped. */
+static void look_at_instruction(struct live *l, struct tt_vcpu *vcpu)
+{
+	const struct kvm_sregs *s = &l->registers.sregs;
+	uint64_t address = (s->cs.l ? 0 : s->cs.base) + l->registers.regs.rip;
+	uint8_t code[2] = { 0 };
+
+	tt_vcpu_read_virtual(vcpu, s, address, code, sizeof(code), false);
+	l->at_halt = code[0] == OPCODE_HLT || (code[0] == OPCODE_STI && code[1] == OPCODE_HLT);
+	l->at_pushf = code[0] == OPCODE_PUSHF && !(l->registers.regs.rflags & RFLAGS_TF);
+	l->entry_set = false;
+	if (code[0] == OPCODE_INT3 || code[0] == OPCODE_INT) {
+		l->entry_set = find_handler(vcpu, s, code[0] == OPCODE_INT3 ? 3 : code[1], &l->entry);
+	} else if (code[0] == OPCODE_0F && code[1] == OPCODE_SYSCALL && (s->efer & EFER_LMA)) {
+		l->entry = l->registers.msrs[s->cs.l ? TT_MSR_LSTAR : TT_MSR_CSTAR];
+		l->entry_set = true;
+	}
+}
+
+static void clear_stored_trap_flag(struct live *l, struct tt_vcpu *vcpu)
+{
+	const struct tt_registers *r = &l->registers;
+	uint64_t at = (r->sregs.cs.l ? 0 : r->sregs.ss.base) + r->regs.rsp + 1;
+	uint8_t flags;
+
+	if (tt_vcpu_read_virtual(vcpu, &r->sregs, at, &flags, 1, false)) {
+		flags &= ~(RFLAGS_TF >> 8);
+		tt_vcpu_write_virtual(vcpu, &r->sregs, at, &flags, 1);
+	}
 }
 
 /* Visits: ctx is the struct live, which gets the error. */
@@ -160,18 +228,17 @@ static void visit_stop(void *ctx, struct tt_vcpu *vcpu)
 		l->error = tt_vcpu_hold_interrupts(vcpu);
 	if (!l->error)
 		l->error = tt_registers_read(vcpu, &l->registers);
+	if (!l->error && l->at_pushf && l->stopped && l->stop.reason == TT_STOP_STEP)
+		clear_stored_trap_flag(l, vcpu);
+	l->at_pushf = false;
 }
 
 static void visit_start(void *ctx, struct tt_vcpu *vcpu)
 {
 	struct live *l = ctx;
-	const struct tt_registers *r = &l->registers;
-	uint8_t opcode = 0;
 
 	if (l->stepping)
-		tt_vcpu_read_virtual(vcpu, &r->sregs, (r->sregs.cs.l ? 0 : r->sregs.cs.base) + r->regs.rip, &opcode, 1,
-				     false);
-	l->at_halt = opcode == OPCODE_HLT;
+		look_at_instruction(l, vcpu);
 	l->error = set_guest_debug(l, vcpu, l->stepping);
 	if (!l->stepping)
 		tt_vcpu_release_interrupts(vcpu);
@@ -409,7 +476,7 @@ static int go(struct live *l, bool step, struct tt_stop *stop, struct tt_error *
 		*stop = l->stop;
 	else
 		*stop = (struct tt_stop){ .reason = TT_STOP_INTERRUPTED };
-	if (l->stepping && !l->stopped)
+	if (l->stepping && !l->stopped && !l->entry_set)
 		l->trap_flag_left = true;
 	l->stepping = l->interrupted = false;
 	pthread_mutex_unlock(&l->lock);

@@ -107,7 +107,7 @@ static const char help[] =
 	"      --virtio-console    add a second console, hvc0 in the guest, whose output goes to stderr\n"
 	"      --control SOCKET    listen there for `ttvm ctl`\n"
 	"      --gdb WHERE         let gdb connect there: [HOST:]PORT (of this machine by default), or the path\n"
-	"                          of a unix socket; not with --record\n"
+	"                          of a unix socket, with a slash in it; not with --record\n"
 	"      --gdb-wait          execute nothing before gdb lets it\n"
 	"      --cpu-model NAME    CPU features that the guest sees (default: " CONFIG_TTVM_CPU_MODEL ")\n"
 	"      --guest-status      exit with the status that the guest wrote to its debug-exit port\n"

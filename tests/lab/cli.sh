@@ -93,6 +93,8 @@ expect usage/run/no-boot-sector 1 'blank: not a kernel, and not a disk that boot
 expect usage/run/directory 1 "$tmp: neither a regular file" "$TTVM" run "$tmp"
 expect usage/run/mem-word 1 'mem lots' "$TTVM" run --mem lots "$tmp/zeros"
 expect usage/run/mem-small 1 'mem.*16M' "$TTVM" run --mem 1M "$tmp/zeros"
+expect usage/run/gdb-record 1 'gdb: not with --record' "$TTVM" run --gdb 1234 --record="$tmp/no-log" "$tmp/zeros"
+expect usage/run/gdb-wait 1 'gdb-wait: needs --gdb' "$TTVM" run --gdb-wait "$tmp/zeros"
 expect usage/run/timeout 1 'timeout never' "$TTVM" run --timeout never "$tmp/zeros"
 expect usage/run/on-log-error 1 'stop or continue' "$TTVM" run --on-log-error panic "$tmp/zeros"
 expect usage/replay/to-instr-word 1 'to-instr x.*not a number' "$TTVM" replay --to-instr x "$tmp/zeros"

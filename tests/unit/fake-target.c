@@ -50,7 +50,7 @@ static uint8_t *find(struct fake_target *f, bool physical, uint64_t address, siz
 	uint64_t offset = physical ? address : address - FAKE_MEMORY_AT;
 
 	if (offset >= FAKE_MEMORY_SIZE)
-		*len = 0;
+		*len = offset = 0;
 	else if (*len > FAKE_MEMORY_SIZE - offset)
 		*len = FAKE_MEMORY_SIZE - offset;
 	return f->memory + offset;
