@@ -373,6 +373,49 @@ static void test_the_past_is_read_only(void **state)
 	end(&rig);
 }
 
+static struct tt_stop next_stop;
+
+static int stop_at_once(struct tt_debug_target *target, bool backwards, struct tt_stop *stop, struct tt_error *err)
+{
+	(void)target;
+	(void)backwards;
+	*stop = next_stop;
+	return next_stop.status == 99 ? tt_fail(err, -EIO, "the disk is broken") : 0;
+}
+
+/* Each reason as gdb is told of it. */
+static void test_stop_reasons(void **state)
+{
+	static const struct {
+		struct tt_stop stop;
+		const char *answer;
+		bool over;
+	} cases[] = {
+		{ { .reason = TT_STOP_STEP }, "T05thread:1;", false },
+		{ { .reason = TT_STOP_INTERRUPTED }, "T02thread:1;", false },
+		{ { .reason = TT_STOP_POINT, .point = { TT_POINT_ACCESS, 0xffffffff82c079c0, 8 } },
+		  "T05awatch:ffffffff82c079c0;thread:1;", false },
+		{ { .reason = TT_STOP_HISTORY_BEGIN }, "T05replaylog:begin;thread:1;", false },
+		{ { .reason = TT_STOP_HISTORY_END }, "T05replaylog:end;thread:1;", false },
+		{ { .reason = TT_STOP_EXITED, .status = 0 }, "W00", true },
+		{ { .reason = TT_STOP_EXITED, .status = 0xa1 }, "Wa1", true },
+		{ { .reason = TT_STOP_CRASHED }, "X0b", true },
+		{ { .reason = TT_STOP_STEP, .status = 99 }, "E.the disk is broken", false },
+	};
+	static struct rig rig;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		begin(&rig, true);
+		rig.f.ops.run = stop_at_once;
+		next_stop = cases[i].stop;
+		assert_string_equal(ask(&rig, i % 2 ? "bc" : "vCont;c"), cases[i].answer);
+		assert_int_equal(rig.s.over, cases[i].over);
+		end(&rig);
+	}
+}
+
 static void test_run_and_step(void **state)
 {
 	static struct rig rig;
@@ -524,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_the_past_is_read_only),
+		cmocka_unit_test(test_stop_reasons),
 		cmocka_unit_test(test_run_and_step),
 		cmocka_unit_test(test_points),
 		cmocka_unit_test(test_monitor),
