@@ -6,9 +6,10 @@
 # usage: linux.sh RECORDINGS REPLAYS [FIRST]
 #
 # Recordings differ in what may matter: the kernel as ELF or bzImage, the stock or the fast command line, a busy machine
-# or an idle one, the guest's memory. FIRST is the number of the first one. Each replay uses another margin, and must
-# print the recorded console byte for byte and end with the recorded digest of registers, memory and devices. The first
-# recording is verified, too. $OUT/table gets a line per recording.
+# or an idle one, the guest's memory. The guest takes entropy from virtio-rng, and ends with times, interrupt counts and
+# random bytes. FIRST is the number of the first one. Each replay uses another margin, and must print the recorded console
+# byte for byte and end with the recorded digest of registers, memory and devices. The first recording is verified, too.
+# $OUT/table gets a line per recording.
 
 . ./lib.sh
 recordings=$1 replays=$2 first=${3:-0}
@@ -33,7 +34,7 @@ busy()
 record()
 {
 	local status=0
-	timeout 400 ttvm run "$kernel" --initrd initrd --append "$line work=mixed" --mem "$mem" --record=rec.log \
+	timeout 400 ttvm run "$kernel" --initrd initrd --append "$line work=mixed witness=1" --mem "$mem" --record=rec.log \
 		--console rec.console </dev/null 2>rec.err || status=$?
 	[ "$status" = 0 ] || { echo "status $status: $(one_line rec.err)"; return; }
 	grep -q '^ttvm: recorded instr=[0-9]* events=[0-9]* bytes=[0-9]* seconds=[0-9.]* digest=' rec.err ||
