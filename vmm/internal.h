@@ -12,6 +12,9 @@ int tt_vcpu_create(struct tt_machine *m, unsigned int index, struct tt_error *er
 void tt_vcpu_destroy(struct tt_vcpu *vcpu);
 int tt_vcpu_start(struct tt_vcpu *vcpu);
 
+/* msr.c: the registers that KVM keeps; up to max of their numbers. Returns how many there are. */
+size_t tt_msr_kept_by_kvm(uint32_t *index, size_t max);
+
 /* pause.c */
 int tt_pause_create(struct tt_machine *m, struct tt_error *err);
 void tt_pause_destroy(struct tt_machine *m);

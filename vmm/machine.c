@@ -81,10 +81,11 @@ int tt_host_tsc_hz(int kvm_fd, uint64_t *hz, struct tt_error *err)
 }
 
 static int set_memory_slot(struct tt_machine *m, uint32_t slot, uint64_t gpa, uint64_t size, void *hva,
-			   struct tt_error *err)
+			   uint32_t flags, struct tt_error *err)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot,
+		.flags = flags,
 		.guest_phys_addr = gpa,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)hva,
@@ -96,9 +97,17 @@ static int set_memory_slot(struct tt_machine *m, uint32_t slot, uint64_t gpa, ui
 	return 0;
 }
 
-static int create_vm(struct tt_machine *m, struct tt_error *err)
+static int set_memory_slots(struct tt_machine *m, uint32_t flags, struct tt_error *err)
 {
 	struct tt_memory *mem = &m->memory;
+	int ret = set_memory_slot(m, 0, 0, mem->low_size, mem->hva, flags, err);
+
+	return ret ? ret : set_memory_slot(m, 1, 1ull << 32, mem->size - mem->low_size,
+					   mem->hva + mem->low_size, flags, err);
+}
+
+static int create_vm(struct tt_machine *m, struct tt_error *err)
+{
 	uint64_t identity = IDENTITY_MAP_ADDRESS;
 	int ret;
 
@@ -111,13 +120,9 @@ static int create_vm(struct tt_machine *m, struct tt_error *err)
 	if (ioctl(m->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
 	    ioctl(m->vm_fd, KVM_SET_TSS_ADDR, TSS_ADDRESS) < 0)
 		return tt_fail(err, -errno, "KVM_SET_TSS_ADDR: %s", strerror(errno));
-	ret = tt_memory_create(mem, m->config.memory_size, err);
-	if (ret)
-		return ret;
-	ret = set_memory_slot(m, 0, 0, mem->low_size, mem->hva, err);
+	ret = tt_memory_create(&m->memory, m->config.memory_size, err);
 	if (!ret)
-		ret = set_memory_slot(m, 1, 1ull << 32, mem->size - mem->low_size,
-				      mem->hva + mem->low_size, err);
+		ret = set_memory_slots(m, 0, err);
 	if (!ret)
 		ret = tt_msr_filter_install(m->vm_fd, err);
 	return ret;
@@ -242,6 +247,54 @@ void tt_device_add(struct tt_machine *m, struct tt_device *dev)
 		tail = &(*tail)->next;
 	dev->next = NULL;
 	*tail = dev;
+}
+
+int tt_machine_track_writes(struct tt_machine *m, struct tt_error *err)
+{
+	uint64_t words = (m->memory.size / TT_PAGE_SIZE + 63) / 64;
+
+	if (!m->memory.written)
+		m->memory.written = calloc(words, sizeof(*m->memory.written));
+	if (!m->memory.written)
+		return tt_fail(err, -ENOMEM, "out of memory");
+	return set_memory_slots(m, KVM_MEM_LOG_DIRTY_PAGES, err);
+}
+
+/* KVM has a bit per page, too, and pads each slot to whole words. */
+static int written_by_vcpus(struct tt_machine *m, uint32_t slot, uint64_t first, uint64_t pages, uint64_t *bits)
+{
+	uint64_t *bitmap = calloc((pages + 63) / 64, sizeof(*bitmap)), i, page;
+	struct kvm_dirty_log log = { .slot = slot };
+	int ret = 0;
+
+	if (!bitmap)
+		return -ENOMEM;
+	log.dirty_bitmap = bitmap;
+	if (ioctl(m->vm_fd, KVM_GET_DIRTY_LOG, &log) < 0)
+		ret = -errno;
+	for (i = 0; !ret && i < (pages + 63) / 64; i++) {
+		for (; bitmap[i]; bitmap[i] &= bitmap[i] - 1) {
+			page = first + i * 64 + __builtin_ctzll(bitmap[i]);
+			bits[page / 64] |= 1ull << page % 64;
+		}
+	}
+	free(bitmap);
+	return ret;
+}
+
+int tt_machine_written_pages(struct tt_machine *m, uint64_t *bits)
+{
+	struct tt_memory *mem = &m->memory;
+	uint64_t pages = mem->size / TT_PAGE_SIZE, low = mem->low_size / TT_PAGE_SIZE, i;
+	int ret = written_by_vcpus(m, 0, 0, low, bits);
+
+	if (!ret && pages > low)
+		ret = written_by_vcpus(m, 1, low, pages - low, bits);
+	for (i = 0; i < (pages + 63) / 64; i++) {
+		bits[i] |= mem->written[i];
+		mem->written[i] = 0;
+	}
+	return ret;
 }
 
 uint64_t tt_machine_device_digest(const struct tt_machine *m)

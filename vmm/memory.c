@@ -14,7 +14,7 @@
 
 #include "vmm.h"
 
-#define PAGE_SIZE 4096ull
+#define PAGE_SIZE ((uint64_t)TT_PAGE_SIZE)
 #define ALIGN_2M (2ull << 20)
 #define FOUR_GIB (1ull << 32)
 
@@ -44,6 +44,7 @@ int tt_memory_create(struct tt_memory *mem, uint64_t size, struct tt_error *err)
 	mem->hva = hva + slack;
 	mem->size = size;
 	mem->low_size = size < TT_RAM_BELOW_4G ? size : TT_RAM_BELOW_4G;
+	mem->written = NULL;
 	madvise(mem->hva, size, MADV_HUGEPAGE);
 	madvise(mem->hva, size, MADV_DONTFORK);
 	return 0;
@@ -54,6 +55,8 @@ void tt_memory_destroy(struct tt_memory *mem)
 	if (mem->hva)
 		munmap(mem->hva, mem->size);
 	mem->hva = NULL;
+	free(mem->written);
+	mem->written = NULL;
 }
 
 void *tt_memory_at(const struct tt_memory *mem, uint64_t gpa, uint64_t len)
@@ -68,34 +71,63 @@ void *tt_memory_at(const struct tt_memory *mem, uint64_t gpa, uint64_t len)
 	return len <= high_size - gpa ? mem->hva + mem->low_size + gpa : NULL;
 }
 
+void tt_memory_wrote(const struct tt_memory *mem, const void *at, uint64_t len)
+{
+	uint64_t first = (const uint8_t *)at - mem->hva, page;
+
+	if (!mem->written || !len)
+		return;
+	for (page = first / PAGE_SIZE; page <= (first + len - 1) / PAGE_SIZE; page++)
+		mem->written[page / 64] |= 1ull << page % 64;
+}
+
+/* pagemap tells pages that were never touched apart without touching them. */
+void tt_memory_touched(const struct tt_memory *mem, uint64_t *bits)
+{
+	uint64_t pages = mem->size / PAGE_SIZE, first = (uintptr_t)mem->hva / PAGE_SIZE, page, n, i;
+	uint64_t *map = malloc(PAGEMAP_BATCH * sizeof(*map));
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	for (page = 0; page < pages; page += n) {
+		ssize_t size;
+
+		n = pages - page < PAGEMAP_BATCH ? pages - page : PAGEMAP_BATCH;
+		size = n * sizeof(*map);
+		if (!map || fd < 0 || pread(fd, map, size, (off_t)((first + page) * sizeof(*map))) != size)
+			memset(bits + page / 64, 0xff, (n + 63) / 64 * sizeof(*bits));
+		else
+			for (i = page; i < page + n; i++)
+				if (map[i - page] & PAGEMAP_PRESENT_OR_SWAPPED)
+					bits[i / 64] |= 1ull << i % 64;
+	}
+	if (pages % 64)
+		bits[pages / 64] &= (1ull << pages % 64) - 1;
+	free(map);
+	if (fd >= 0)
+		close(fd);
+}
+
 /*
- * Pages that were never touched read as zero: pagemap tells them apart without touching them. XXH64 and not XXH3, because
- * both are as fast as memory on a real CPU, and an emulated one takes twelve times as long for XXH3's vector instructions.
+ * XXH64 and not XXH3, because both are as fast as memory on a real CPU, and an emulated one takes twelve times as long for
+ * XXH3's vector instructions.
  */
 uint64_t tt_memory_digest(const struct tt_memory *mem)
 {
 	static const uint8_t zero[PAGE_SIZE];
-	uint64_t pages = mem->size / PAGE_SIZE, page, digest;
-	uint64_t *map = malloc(PAGEMAP_BATCH * sizeof(*map));
-	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	uint64_t words = (mem->size / PAGE_SIZE + 63) / 64, word, number, digest;
+	uint64_t *touched = calloc(words, sizeof(*touched));
 	XXH64_state_t *xxh = XXH64_createState();
 
-	if (!xxh)
+	if (!xxh || !touched)
 		abort();
+	tt_memory_touched(mem, touched);
 	XXH64_reset(xxh, 0);
-	for (page = 0; page < pages; page += PAGEMAP_BATCH) {
-		uint64_t n = pages - page < PAGEMAP_BATCH ? pages - page : PAGEMAP_BATCH, i;
-		bool known = map && fd >= 0 &&
-			     pread(fd, map, n * sizeof(*map),
-				   (off_t)(((uintptr_t)mem->hva / PAGE_SIZE + page) * sizeof(*map))) ==
-				     (ssize_t)(n * sizeof(*map));
+	for (word = 0; word < words; word++) {
+		for (; touched[word]; touched[word] &= touched[word] - 1) {
+			const uint8_t *data;
 
-		for (i = 0; i < n; i++) {
-			const uint8_t *data = mem->hva + (page + i) * PAGE_SIZE;
-			uint64_t number = page + i;
-
-			if (known && !(map[i] & PAGEMAP_PRESENT_OR_SWAPPED))
-				continue;
+			number = word * 64 + __builtin_ctzll(touched[word]);
+			data = mem->hva + number * PAGE_SIZE;
 			if (!memcmp(data, zero, PAGE_SIZE))
 				continue;
 			XXH64_update(xxh, &number, sizeof(number));
@@ -104,8 +136,6 @@ uint64_t tt_memory_digest(const struct tt_memory *mem)
 	}
 	digest = XXH64_digest(xxh);
 	XXH64_freeState(xxh);
-	free(map);
-	if (fd >= 0)
-		close(fd);
+	free(touched);
 	return digest;
 }

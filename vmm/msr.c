@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 
 #include "cpuid.h"
+#include "internal.h"
 #include "irqchip.h"
 
 #define MSR_IA32_TSC	      0x10
@@ -85,6 +86,18 @@ int tt_msr_filter_install(int vm_fd, struct tt_error *err)
 	if (ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &filter) < 0)
 		return tt_fail(err, -errno, "KVM_X86_SET_MSR_FILTER: %s", strerror(errno));
 	return 0;
+}
+
+size_t tt_msr_kept_by_kvm(uint32_t *index, size_t max)
+{
+	size_t n = 0, i;
+	uint32_t k;
+
+	for (i = 0; i < NUM_KVM_MSRS; i++)
+		for (k = 0; k < kvm_msrs[i].count; k++, n++)
+			if (n < max)
+				index[n] = kvm_msrs[i].first + k;
+	return n;
 }
 
 static bool constant_value(struct tt_vcpu *vcpu, uint32_t index, uint64_t *value)

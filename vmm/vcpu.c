@@ -353,7 +353,8 @@ static void *vcpu_main(void *arg)
 	ret = ioctl(vcpu->fd, KVM_GET_REGS, &tt_vcpu_sync_regs(vcpu)->regs) < 0 ? -errno : 0;
 	if (!ret)
 		ret = ops->vcpu_start(m->seam, vcpu);
-	while (!ret && m->end == TT_END_NONE)
+	while (!ret && (m->end == TT_END_NONE ||
+			(m->end != TT_END_ERROR && ops->revive && ops->revive(m->seam, vcpu))))
 		ret = run_once(vcpu);
 	if (ret) {
 		/* A seam that fails has said why in m->error. */

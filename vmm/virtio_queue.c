@@ -254,6 +254,7 @@ int tt_virtio_peek(const struct tt_virtio *v, unsigned int queue, struct tt_virt
 bool tt_virtio_take(struct tt_virtio *v, unsigned int queue, struct tt_virtio_chain *chain)
 {
 	const char *why;
+	unsigned int i;
 	int ret;
 
 	if (!tt_virtio_queue_ready(v, queue))
@@ -264,6 +265,8 @@ bool tt_virtio_take(struct tt_virtio *v, unsigned int queue, struct tt_virtio_ch
 	if (ret <= 0)
 		return false;
 	v->state.queues[queue].next_available++;
+	for (i = 0; i < chain->writable.count; i++)
+		tt_memory_wrote(&v->machine->memory, chain->writable.iov[i].iov_base, chain->writable.iov[i].iov_len);
 	return true;
 }
 
@@ -278,6 +281,7 @@ void tt_virtio_give(struct tt_virtio *v, unsigned int queue, const struct tt_vir
 	used->ring[q->next_used % q->size] = (struct used_element){ chain->head, written };
 	q->next_used++;
 	__atomic_store_n(&used->index, q->next_used, __ATOMIC_RELEASE);
+	tt_memory_wrote(&v->machine->memory, used, sizeof(*used) + q->size * sizeof(used->ring[0]));
 }
 
 void tt_virtio_interrupt(struct tt_virtio *v, unsigned int queue)

@@ -73,6 +73,12 @@ struct tt_seam_ops {
 	/* The vCPU has stood still for so many host ticks more (tt_machine_pause()), which are not to be virtual time.
 	 * Without the device lock. May be NULL. */
 	void (*resumed)(struct tt_seam *self, struct tt_vcpu *vcpu, uint64_t ticks);
+	/*
+	 * The machine has ended (machine->end), and not for an error of the host's. True: it goes on after all, from a
+	 * snapshot that was loaded here perhaps; machine->end is TT_END_NONE again. It may take its time. Without the
+	 * device lock; the vCPU is settled or has no more instructions to complete. May be NULL.
+	 */
+	bool (*revive)(struct tt_seam *self, struct tt_vcpu *vcpu);
 	/* The machine has ended or the vCPU was asked to stop: last call for this vCPU, on its thread. */
 	void (*vcpu_end)(struct tt_seam *self, struct tt_vcpu *vcpu);
 };
@@ -92,12 +98,19 @@ struct tt_memory {
 	uint8_t *hva;		/* one mapping of all RAM, in gpa order without the hole */
 	uint64_t size;		/* bytes, multiple of 4096 */
 	uint64_t low_size;	/* bytes below the hole */
+	uint64_t *written;	/* a bit per page of hva: devices wrote to it; NULL while nobody wants to know */
 };
+
+#define TT_PAGE_SIZE 4096u
 
 int tt_memory_create(struct tt_memory *mem, uint64_t size, struct tt_error *err);
 void tt_memory_destroy(struct tt_memory *mem);
 /* Pointer to [gpa, gpa+len), or NULL when any byte of it is not RAM or the range wraps or crosses the hole. */
 void *tt_memory_at(const struct tt_memory *mem, uint64_t gpa, uint64_t len);
+/* A device writes to len bytes at that pointer into guest memory. To be said before or after, at the same exit. */
+void tt_memory_wrote(const struct tt_memory *mem, const void *at, uint64_t len);
+/* Set the bits (one per page of hva) of all pages but those that were never touched, which are zero. */
+void tt_memory_touched(const struct tt_memory *mem, uint64_t *bits);
 /* 64-bit digest of all RAM (XXH64 over (page number, content) of pages that are not zero). Vcpus must be stopped. */
 uint64_t tt_memory_digest(const struct tt_memory *mem);
 
@@ -396,6 +409,13 @@ void tt_machine_release(struct tt_machine *m);
  */
 int tt_machine_visit(struct tt_machine *m, void (*visit)(void *ctx, struct tt_vcpu *vcpu), void *ctx,
 		     unsigned int timeout_ms);
+/*
+ * From now on the machine knows which pages of its memory are written: by vCPUs (KVM's dirty log) and by devices. vCPUs
+ * must be stopped. 0 or -errno.
+ */
+int tt_machine_track_writes(struct tt_machine *m, struct tt_error *err);
+/* Set the bits (one per page of memory.hva) of pages written since the last call. vCPUs must be stopped. 0 or -errno. */
+int tt_machine_written_pages(struct tt_machine *m, uint64_t *bits);
 /* 64-bit digest of all device state, interrupt controllers included. */
 uint64_t tt_machine_device_digest(const struct tt_machine *m);
 
@@ -450,6 +470,19 @@ int tt_vcpu_register_digest(struct tt_vcpu *vcpu, uint64_t *digest);
  * that an interrupt is pending which the vCPU cannot take yet.
  */
 int tt_vcpu_sync(struct tt_vcpu *vcpu, uint64_t now, int *vector, bool *blocked);
+/*
+ * A snapshot: the machine as it is between two instructions, without its memory and its disks: all registers, what KVM is
+ * about to inject, the devices. vCPUs must be stopped and settled. The caller frees it with free().
+ */
+struct tt_snapshot;
+int tt_snapshot_take(struct tt_machine *m, struct tt_snapshot **snapshot, struct tt_error *err);
+/*
+ * Put the machine into that state. Memory first: KVM may look into it. The guest's TLB is emptied, and what KVM_RUN keeps
+ * up to date (registers, flags) is right afterwards. On the vCPU's thread. 0, or -errno: the machine is of no use then.
+ */
+int tt_snapshot_load(struct tt_machine *m, const struct tt_snapshot *snapshot, struct tt_error *err);
+/* Bytes that it takes. */
+size_t tt_snapshot_size(const struct tt_snapshot *snapshot);
 /* Registers as of the last exit, kept by KVM_CAP_SYNC_REGS (no system call). */
 static inline struct kvm_sync_regs *tt_vcpu_sync_regs(struct tt_vcpu *vcpu)
 {
