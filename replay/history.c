@@ -14,6 +14,7 @@ struct history_disk {
 	struct tt_disk disk; /* first: the two are converted into each other */
 	struct ttdisk *history;
 	bool written; /* it is open for writing */
+	char departure[TTDISK_DEPARTURE_SIZE]; /* at which a replay opened it */
 	bool (*retry)(void *ctx, int error);
 	void *retry_ctx;
 };
@@ -181,11 +182,24 @@ int tt_disk_open_departure(const struct tt_disk_source *source, const char *path
 		ttdisk_close(history);
 		return ret;
 	}
+	snprintf(((struct history_disk *)*disk)->departure, TTDISK_DEPARTURE_SIZE, "%s", source->departure);
 	if ((*disk)->sectors != source->sectors || strcmp((*disk)->serial, source->serial)) {
 		history_close(*disk);
 		return tt_fail(err, -ESTALE, "%s: not the disk that the recording was made with", path);
 	}
 	return 0;
+}
+
+int tt_disk_goto(struct tt_disk *disk, const char *recording, uint64_t instruction, struct tt_error *err)
+{
+	struct history_disk *hd = (struct history_disk *)disk;
+	/* A write is stamped with the number of instructions before the one that asked for it. */
+	const struct ttdisk_point point = { TTDISK_INSTR, instruction - 1, recording };
+	const struct ttdisk_point departure = { TTDISK_DEPARTURE, 0, hd->departure };
+
+	if (disk->readonly)
+		return 0;
+	return ttdisk_seek(hd->history, instruction ? &point : &departure, NULL, NULL, err);
 }
 
 void tt_disk_set_retry(struct tt_disk *disk, bool (*retry)(void *ctx, int error), void *ctx)

@@ -37,6 +37,11 @@ int tt_disk_open_departure(const struct tt_disk_source *source, const char *path
  * the guest sees an I/O error. Disks without a history are left alone.
  */
 void tt_disk_set_retry(struct tt_disk *disk, bool (*retry)(void *ctx, int error), void *ctx);
+/*
+ * A disk that was opened at a recording's departure: as it was when that recording had completed so many instructions. What
+ * was written to it since it was opened is forgotten.
+ */
+int tt_disk_goto(struct tt_disk *disk, const char *recording, uint64_t instruction, struct tt_error *err);
 /* Set a mark in the history, here and now. -ENOTSUP when the disk has none, or is not written to. */
 int tt_disk_mark(struct tt_disk *disk, const char *name, struct tt_error *err);
 

@@ -14,6 +14,7 @@
 #include "ttvm/position.h"
 #include "vmm.h"
 #include "replay.h"
+#include "timeline.h"
 
 /* ------------------------------------------------------------------ session.c: one vCPU's attachment to ttvm.ko */
 
@@ -28,6 +29,8 @@ void tt_session_close(struct tt_session *session);
 /* Leave KVM_RUN when the counter (enum ttvm_counter) has reached target; 0 disarms. -EBUSY: no free PMU counter. */
 int tt_session_alarm(struct tt_session *session, uint32_t counter, uint64_t target,
 		     struct tt_error *err);
+/* The vCPU was put elsewhere, to rip: its counters are these from now on. 0 or -errno. */
+int tt_session_set_counts(struct tt_session *session, const struct ttvm_counts *counts, uint64_t rip);
 
 /* ------------------------------------------------------------------ clock.c: the virtual TSC */
 
@@ -92,14 +95,17 @@ void tt_collect_counts(struct tt_run_counts *counts, struct tt_vcpu *vcpu,
 
 #define TT_MAX_BREAKPOINTS 4
 
-/* Arm execution breakpoints at n addresses (n = 0 disarms). 0 or -errno. */
-int tt_breakpoints_set(struct tt_vcpu *vcpu, const uint64_t *address, unsigned int n);
+/* Arm n breakpoints (n = 0 disarms). 0 or -errno. */
+int tt_breakpoints_set(struct tt_vcpu *vcpu, const struct tt_breakpoint *list, unsigned int n);
+/* Instead: stop after one instruction, by the trap flag. tt_breakpoints_set() ends it. 0 or -errno. */
+int tt_trap_set(struct tt_vcpu *vcpu);
 
-/* ------------------------------------------------------------------ step.c: one instruction, without the trap flag */
+/* ------------------------------------------------------------------ step.c: one instruction */
 
 /*
  * Addresses at which the vCPU can be after one more instruction: the next one, a branch's target, the handlers of
- * exceptions it may raise. Returns their number (<= TT_MAX_BREAKPOINTS), or -errno with err filled in.
+ * exceptions it may raise. Returns their number (<= TT_MAX_BREAKPOINTS), or -errno with err filled in; 0 when no breakpoint
+ * would hit there: then tt_trap_set() does, and leaves no trace.
  */
 int tt_step_targets(struct tt_vcpu *vcpu, uint64_t *address, struct tt_error *err);
 /* The same when the next VM entry delivers this interrupt vector: the entry of its handler. */

@@ -8,7 +8,7 @@
  *
  * An instruction number (the goal) has no known rip. An alarm of the instruction counter stops short of it; the rest is
  * walked instruction by instruction (step.c), with breakpoints on all places that the next instruction can lead to. The
- * trap flag is never used: it would leak into stack frames and registers.
+ * trap flag would leak into stack frames and registers: it is used for IRET only.
  */
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,13 +17,21 @@
 
 #define RFLAGS_RF (1ull << 16)
 
+/* The onlooker's come first, so that their numbers in DR6 are their indexes. Steps have no room for them. */
 static int set_breakpoints(struct tt_replayer *rep, struct tt_vcpu *vcpu, const uint64_t *address,
 			   unsigned int n)
 {
-	if (!n && !rep->breakpoints_armed)
+	struct tt_breakpoint list[TT_MAX_BREAKPOINTS];
+	unsigned int i, first = rep->stepping ? 0 : rep->onlooker.n;
+
+	if (!n && !first && !rep->breakpoints_armed)
 		return 0;
-	rep->breakpoints_armed = n != 0;
-	return tt_breakpoints_set(vcpu, address, n);
+	rep->breakpoints_armed = first || n;
+	for (i = 0; i < first; i++)
+		list[i] = rep->onlooker.list[i];
+	for (i = 0; i < n; i++)
+		list[first + i] = (struct tt_breakpoint){ TT_BREAK_EXECUTE, address[i], 1 };
+	return tt_breakpoints_set(vcpu, list, first + n);
 }
 
 static int fail(struct tt_replayer *rep, struct tt_vcpu *vcpu, int ret, const char *what)
@@ -71,7 +79,10 @@ static int aim_breakpoint(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	stop->check = pos->check;
 	stop->check_mask = TT_CHECK_MASK;
 	stop->instructions = pos->instructions;
-	stop->flags = TTVM_STOP_FILTER | (is_exact(rep) ? TTVM_STOP_INSTRUCTIONS : 0);
+	if (rep->onlooker.n)
+		stop->flags = 0; /* it wants to see all hits */
+	else
+		stop->flags = TTVM_STOP_FILTER | (is_exact(rep) ? TTVM_STOP_INSTRUCTIONS : 0);
 	ret = set_breakpoints(rep, vcpu, &pos->rip, 1);
 	if (ret)
 		return fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest");
@@ -91,6 +102,16 @@ static uint64_t far_away(const struct tt_replayer *rep)
 	return 100 * rep->margin + 10000;
 }
 
+/* Is the vCPU behind the next event's position, which is not at an exit? */
+static bool is_passed(const struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	const struct replayer_vcpu *rv = vcpu->seam_data;
+	const struct tt_position *pos = &rep->next.pos;
+
+	return rv->session.page->branches > pos->branches ||
+	       (is_exact(rep) && tt_instructions(vcpu, rv->session.page) > pos->instructions);
+}
+
 static int aim_at_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
 	struct replayer_vcpu *rv = vcpu->seam_data;
@@ -104,8 +125,7 @@ static int aim_at_event(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	if (pos->exits < vcpu->exits)
 		return tt_report_divergence(rep, vcpu, "the guest has made exit %llu already",
 					    (unsigned long long)vcpu->exits);
-	if (branches > pos->branches ||
-	    (is_exact(rep) && tt_instructions(vcpu, rv->session.page) > pos->instructions))
+	if (is_passed(rep, vcpu))
 		return overshot(rep, vcpu);
 	if (pos->branches - branches > rep->margin) {
 		ret = tt_session_alarm(&rv->session, TTVM_COUNTER_BRANCHES,
@@ -254,8 +274,35 @@ static int step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 		rep->outcome = TT_OUTCOME_FAILED;
 		return n < 0 ? n : ret;
 	}
-	ret = set_breakpoints(rep, vcpu, targets, n);
+	if (n) {
+		ret = set_breakpoints(rep, vcpu, targets, n);
+	} else {
+		rep->breakpoints_armed = true;
+		ret = tt_trap_set(vcpu);
+	}
 	return ret ? fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest") : 0;
+}
+
+/* A goal that need not be met exactly: no step is made. */
+static int aim_beyond(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	uint64_t goal = rep->options.goal.value;
+	int ret;
+
+	if (tt_instructions(vcpu, rv->session.page) >= goal) {
+		ret = tt_vcpu_settle(vcpu);
+		return ret ? ret : tt_replayer_stop(rep, vcpu, TT_OUTCOME_DONE);
+	}
+	if (rep->goal_alarm)
+		return 0;
+	ret = tt_session_alarm(&rv->session, TTVM_COUNTER_INSTRUCTIONS, goal, &vcpu->machine->error);
+	if (ret) {
+		rep->outcome = TT_OUTCOME_FAILED;
+		return ret;
+	}
+	rep->goal_alarm = true;
+	return 0;
 }
 
 static int aim_at_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu)
@@ -282,23 +329,76 @@ static int aim_at_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 
 /* ------------------------------------------------------------------ called by the seam */
 
+int tt_landing_reset(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	begin_stepping(rep, vcpu);
+	rep->stepping = rep->stepped = rep->goal_alarm = false;
+	return set_breakpoints(rep, vcpu, NULL, 0);
+}
+
+/* Is this a place for a checkpoint? */
+static int pass(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	int ret;
+
+	if (!rep->options.pass || tt_instructions(vcpu, rv->session.page) < rep->pass_at)
+		return 0;
+	/* An overshot that nobody has noticed yet must not be kept. */
+	if (rep->have_next && !rep->next.at_exit && rep->next.pos.exits <= vcpu->exits && is_passed(rep, vcpu))
+		return 0;
+	ret = tt_vcpu_settle(vcpu);
+	if (!ret)
+		rep->options.pass(rep->options.ctx, vcpu);
+	return ret;
+}
+
 int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
 	struct tt_machine *m = vcpu->machine;
-	int ret = 0;
+	int ret;
 
 	pthread_mutex_lock(&m->device_lock);
 	m->current = vcpu;
-	if (rep->options.goal.kind == TT_GOAL_INSTRUCTION && !rep->stepping)
+	ret = pass(rep, vcpu);
+	if (!ret && rep->options.goal.kind == TT_GOAL_BEYOND)
+		ret = aim_beyond(rep, vcpu);
+	else if (!ret && rep->options.goal.kind == TT_GOAL_INSTRUCTION && !rep->stepping)
 		ret = aim_at_goal(rep, vcpu);
-	if (!ret && rep->stepping)
+	if (ret || m->end != TT_END_NONE)
+		;
+	else if (rep->stepping)
 		ret = step(rep, vcpu);
-	else if (!ret && rep->have_next)
+	else if (rep->have_next)
 		ret = aim_at_event(rep, vcpu);
 	if (!rep->stepping)
 		rep->injected = -1;
 	m->current = NULL;
 	pthread_mutex_unlock(&m->device_lock);
+	return ret;
+}
+
+/* A breakpoint has hit: is it one of the onlooker's? True when the replay stops for it. */
+static bool show_onlooker(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instruction)
+{
+	const struct tt_onlooker *o = &rep->onlooker;
+	unsigned int i;
+
+	for (i = 0; i < o->n; i++)
+		if (vcpu->run->debug.arch.dr6 & 1ull << i && o->hit(o->ctx, instruction, i))
+			return true;
+	return false;
+}
+
+/* Let the instruction run before which an onlooker's breakpoint has hit. */
+static int pass_onlooker(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < rep->onlooker.n; i++)
+		if (rep->onlooker.list[i].kind == TT_BREAK_EXECUTE)
+			ret = resume_over(vcpu, &rep->onlooker.list[i].address, 1);
 	return ret;
 }
 
@@ -308,6 +408,19 @@ int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum t
 	const struct ttvm_page *page = rv->session.page;
 	struct tt_position here;
 
+	if (why == TT_INTERRUPTED_DEBUG && rep->onlooker.n && !rep->stepping) {
+		if (show_onlooker(rep, vcpu, tt_instructions(vcpu, page)))
+			return tt_replayer_stop(rep, vcpu, TT_OUTCOME_DONE);
+		tt_position_here(vcpu, page, &here);
+		if (rep->landing != TT_LANDING_BREAKPOINT || !is_next(rep, &here)) {
+			int ret = pass_onlooker(rep, vcpu);
+
+			/* The landing's own may have hit, too, as well as none but it. */
+			if (!ret && rep->landing == TT_LANDING_BREAKPOINT)
+				ret = resume_over(vcpu, &rep->next.pos.rip, 1);
+			return ret;
+		}
+	}
 	if (why == TT_INTERRUPTED_MODULE && page->stop_reason == TTVM_STOP_COUNTER) {
 		rep->outcome = TT_OUTCOME_FAILED;
 		return tt_fail(&vcpu->machine->error, -EBUSY, "the PMU's counters were taken away (NMI "

@@ -148,6 +148,7 @@ enum tt_goal_kind {
 	TT_GOAL_END,		/* the end of the log */
 	TT_GOAL_INSTRUCTION,	/* after exactly this many instructions */
 	TT_GOAL_EVENT,		/* before event number `value` (from 0) takes effect */
+	TT_GOAL_BEYOND,		/* soon after so many instructions */
 };
 
 struct tt_goal {
@@ -163,6 +164,14 @@ struct tt_replayer_options {
 				 * instructions to this one, calling on_step before each and at the end */
 	void (*on_step)(void *ctx, struct tt_vcpu *vcpu, uint64_t instruction);
 	void *on_step_ctx;
+	/*
+	 * For who wants to move about (timeline.c), on the vCPU's thread; or NULL. stopped: the replay has come to an
+	 * outcome (tt_replayer_result()). True: it was given another goal, and goes on. pass, with the device lock: it is
+	 * at tt_replayer.pass_at or behind, at a place where a checkpoint can be taken; the vCPU is settled.
+	 */
+	bool (*stopped)(void *ctx, struct tt_vcpu *vcpu);
+	void (*pass)(void *ctx, struct tt_vcpu *vcpu);
+	void *ctx;
 };
 
 enum tt_outcome {

@@ -336,25 +336,41 @@ static int replay_interrupted(struct tt_seam *self, struct tt_vcpu *vcpu, enum t
 	return tt_landing_interrupted(rep, vcpu, why);
 }
 
+/* The guest has ended the machine, as it did in the recording, or should not have. */
+static void conclude(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	if (rep->outcome != TT_OUTCOME_RUNNING || vcpu->machine->end == TT_END_ERROR)
+		return;
+	if (next_is_at_this_exit(rep, vcpu) && rep->next.kind == TT_EVENT_END)
+		apply_at_exit(rep, vcpu);
+	else if (rep->have_next)
+		tt_report_divergence(rep, vcpu, "the guest ended, with events left");
+	else
+		out_of_events(rep, vcpu);
+}
+
+static bool replay_revive(struct tt_seam *self, struct tt_vcpu *vcpu)
+{
+	struct tt_replayer *rep = replayer_of(self);
+
+	if (!rep->options.stopped)
+		return false;
+	pthread_mutex_lock(&vcpu->machine->device_lock);
+	conclude(rep, vcpu);
+	pthread_mutex_unlock(&vcpu->machine->device_lock);
+	return rep->options.stopped(rep->options.ctx, vcpu);
+}
+
 static void replay_vcpu_end(struct tt_seam *self, struct tt_vcpu *vcpu)
 {
 	struct tt_replayer *rep = replayer_of(self);
 	struct replayer_vcpu *rv = vcpu->seam_data;
-	struct tt_machine *m = vcpu->machine;
 
 	if (!rv)
 		return;
 	if (!rv->session.page)
 		goto out;
-	/* The guest has ended the machine, as it did in the recording, or should not have. */
-	if (rep->outcome == TT_OUTCOME_RUNNING && m->end != TT_END_ERROR) {
-		if (next_is_at_this_exit(rep, vcpu) && rep->next.kind == TT_EVENT_END)
-			apply_at_exit(rep, vcpu);
-		else if (rep->have_next)
-			tt_report_divergence(rep, vcpu, "the guest ended, with events left");
-		else
-			out_of_events(rep, vcpu);
-	}
+	conclude(rep, vcpu);
 	if (rep->outcome == TT_OUTCOME_RUNNING)
 		rep->outcome = TT_OUTCOME_FAILED;
 	if (!rep->have_digests && rep->outcome != TT_OUTCOME_OVERSHOT &&
@@ -418,8 +434,66 @@ static const struct tt_seam_ops replayer_ops = {
 	.wait = replay_wait,
 	.attempt = replay_attempt,
 	.instructions = replay_instructions,
+	.revive = replay_revive,
 	.vcpu_end = replay_vcpu_end,
 };
+
+/* ------------------------------------------------------------------ going elsewhere */
+
+void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place)
+{
+	const struct replayer_vcpu *rv = vcpu->seam_data;
+	const struct ttvm_page *page = rv->session.page;
+
+	place->counts = (struct ttvm_counts){
+		.branches = page->branches,
+		.instructions = page->instructions,
+		/* with the one that the module would count at the next entry */
+		.emulated = tt_instructions(vcpu, page) - page->instructions,
+	};
+	place->clock = rv->clock;
+	place->page_clock = page->clock;
+	place->rdtsc = page->rdtsc;
+	place->event = rep->event;
+	place->attempts = rep->attempts;
+	place->last = rep->last;
+	place->injected = rep->injected;
+}
+
+int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct tt_replayer_place *place)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	struct ttvm_page *page = rv->session.page;
+	struct tt_machine *m = vcpu->machine;
+	int ret;
+
+	rep->onlooker.n = 0;
+	ret = tt_landing_reset(rep, vcpu);
+	if (!ret)
+		ret = tt_session_set_counts(&rv->session, &place->counts, tt_vcpu_sync_regs(vcpu)->regs.rip);
+	if (ret)
+		return tt_fail(&m->error, ret, "cannot go back to a checkpoint: %s", strerror(-ret));
+	rv->clock = place->clock;
+	page->clock = place->page_clock;
+	page->rdtsc = place->rdtsc;
+	rep->attempts = place->attempts;
+	rep->last = place->last;
+	rep->injected = place->injected;
+	rep->event = place->event;
+	rep->have_digests = rep->digests_compared = rep->goal_in_exit = false;
+	ret = tt_log_seek_event(rep->log, 0, place->event, &m->error);
+	return ret ? ret : tt_replayer_fetch(rep, m);
+}
+
+int tt_replayer_set_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_goal goal,
+			 const struct tt_onlooker *onlooker)
+{
+	rep->options.goal = goal;
+	rep->options.step_to = 0;
+	rep->outcome = TT_OUTCOME_RUNNING;
+	rep->onlooker = onlooker ? *onlooker : (struct tt_onlooker){ 0 };
+	return tt_landing_reset(rep, vcpu);
+}
 
 /* ------------------------------------------------------------------ life */
 

@@ -19,6 +19,14 @@ struct replayer_vcpu {
 	struct tt_clock clock;
 };
 
+/* Breakpoints of somebody who looks on. Called on the vCPU's thread when number `index` was hit; true: stop here. */
+struct tt_onlooker {
+	const struct tt_breakpoint *list;
+	unsigned int n;		/* <= TT_TIMELINE_MAX_BREAKPOINTS */
+	bool (*hit)(void *ctx, uint64_t instruction, unsigned int index);
+	void *ctx;
+};
+
 struct tt_replayer {
 	struct tt_seam seam;
 	struct tt_log *log;
@@ -32,6 +40,8 @@ struct tt_replayer {
 	uint64_t event;			/* number of next */
 	uint64_t attempts;		/* made by devices since the start */
 	bool goal_in_exit;		/* the goal is a failure in the exit that is being served: stop behind it */
+	struct tt_onlooker onlooker;
+	uint64_t pass_at;		/* options.pass is called from this instruction on */
 	enum tt_landing landing;
 	uint64_t aimed_from;		/* branches at which the breakpoint was set */
 	bool breakpoints_armed;
@@ -54,7 +64,30 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m);
 int tt_replayer_apply(struct tt_replayer *rep, struct tt_vcpu *vcpu);
 int tt_replayer_stop(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_outcome outcome);
 
-/* landing.c: arm what is needed to stop at the next place of interest; see why KVM_RUN was left. 0 or -errno. */
+/*
+ * Where a replay is, beside the machine's own state (tt_snapshot_take()): the counters, the clock, the place in the log. The
+ * vCPU is settled. Loading comes after tt_snapshot_load(), on the vCPU's thread. 0, or -errno and machine->error.
+ */
+struct tt_replayer_place {
+	struct ttvm_counts counts;
+	struct tt_clock clock;
+	struct ttvm_clock page_clock;
+	uint64_t rdtsc;
+	uint64_t event;
+	uint64_t attempts;
+	struct tt_event last;
+	int injected;
+};
+
+void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place);
+int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct tt_replayer_place *place);
+/* On the vCPU's thread, while the machine stands still: where to go next. onlooker may be NULL. */
+int tt_replayer_set_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_goal goal,
+			 const struct tt_onlooker *onlooker);
+
+/* landing.c: forget what was armed for the last goal. 0 or -errno. */
+int tt_landing_reset(struct tt_replayer *rep, struct tt_vcpu *vcpu);
+/* Arm what is needed to stop at the next place of interest; see why KVM_RUN was left. 0 or -errno. */
 int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu);
 int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_interruption why);
 /*

@@ -220,7 +220,8 @@ static int set_breakpoint(struct selftest *t, struct tt_vcpu *vcpu, const struct
 {
 	struct ttvm_stop *stop = &t->session.page->stop;
 	uint64_t rip = LOAD_GPA + (tt_selftest_landing - tt_selftest_guest);
-	int ret = tt_breakpoints_set(vcpu, &rip, 1);
+	const struct tt_breakpoint landing = { TT_BREAK_EXECUTE, rip, 1 };
+	int ret = tt_breakpoints_set(vcpu, &landing, 1);
 
 	if (ret)
 		return tt_fail(&vcpu->machine->error, ret, "cannot set a hardware breakpoint: %s",

@@ -89,3 +89,15 @@ int tt_session_alarm(struct tt_session *session, uint32_t counter, uint64_t targ
 			       "kernel.nmi_watchdog=0`, or end other users of perf");
 	return tt_fail(err, -errno, "cannot set the PMU's alarm: %s", strerror(errno));
 }
+
+int tt_session_set_counts(struct tt_session *session, const struct ttvm_counts *counts, uint64_t rip)
+{
+	struct ttvm_counts args = *counts;
+
+	if (ioctl(session->fd, TTVM_SET_COUNTS, &args) < 0)
+		return -errno;
+	/* As if the last exit had been here: no instruction is half done. */
+	session->page->rip = rip;
+	session->page->midway = 0;
+	return 0;
+}

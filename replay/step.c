@@ -5,6 +5,9 @@
  * The instruction is decoded (Zydis), its successors computed from registers and memory: the next instruction, a branch's
  * target, and, because it may fault, the handlers of the exceptions that are likely. There are four breakpoints; an
  * exception whose handler got none lets the vCPU run on, which the caller notices by the instruction count.
+ *
+ * One instruction is stepped by the trap flag: an IRET that sets RF. The flag does not outlive it, because IRET loads all
+ * flags, and goes nowhere, because IRET stores none.
  */
 #include <string.h>
 #include <sys/ioctl.h>
@@ -13,6 +16,8 @@
 #include "internal.h"
 
 #define EFER_LMA (1ull << 10)
+#define RFLAGS_TF (1ull << 8)
+#define RFLAGS_RF (1ull << 16)
 #define MSR_LSTAR 0xc0000082
 #define MSR_SYSENTER_EIP 0x176
 
@@ -24,6 +29,7 @@ struct step {
 	struct kvm_sregs sregs;
 	uint64_t *address;
 	int count;
+	bool to_resume; /* the instruction is an IRET to one before which no breakpoint hits */
 };
 
 static void add(struct step *s, uint64_t address)
@@ -139,6 +145,17 @@ static void add_stack_return(struct step *s, unsigned int size)
 		add(s, target);
 }
 
+/*
+ * Will RF be set after this IRET, which pops rip, cs and flags of that width? So it is when a fault is over, and no breakpoint
+ * hits at the instruction that faulted. The flags must not have TF, which is not for us to lose.
+ */
+static bool returns_with_rf(struct step *s, unsigned int width)
+{
+	uint64_t flags, stack = s->regs->rsp + (s->sregs.cs.l ? 0 : s->sregs.ss.base);
+
+	return width > 2 && read_word(s, stack + 2 * width, width, &flags) && (flags & RFLAGS_RF) && !(flags & RFLAGS_TF);
+}
+
 /* Successors of an instruction that always leaves the straight line. False: it is none of those. */
 static bool add_unconditional(struct step *s, const ZydisDecodedInstruction *insn,
 			      const ZydisDecodedOperand *ops)
@@ -159,6 +176,7 @@ static bool add_unconditional(struct step *s, const ZydisDecodedInstruction *ins
 	case ZYDIS_MNEMONIC_IRETD:
 	case ZYDIS_MNEMONIC_IRETQ:
 		add_stack_return(s, width);
+		s->to_resume = returns_with_rf(s, width);
 		return true;
 	case ZYDIS_MNEMONIC_SYSCALL:
 		add(s, read_msr(s, MSR_LSTAR));
@@ -258,6 +276,8 @@ int tt_step_targets(struct tt_vcpu *vcpu, uint64_t *address, struct tt_error *er
 	else
 		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
 	add_successors(&s, &decoder, s.regs->rip, false);
+	if (s.to_resume)
+		return 0;
 	return s.count ? s.count :
 			 tt_fail(err, -EFAULT, "cannot tell where the instruction at rip %llx leads",
 				 (unsigned long long)s.regs->rip);

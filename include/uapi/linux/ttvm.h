@@ -125,7 +125,8 @@ struct ttvm_page {
 				 * exit before. One that is completed after the last exit (by KVM_RUN with
 				 * immediate_exit) is counted at the next entry only: userspace adds it when its RIP
 				 * differs from rip below */
-	__u64 rip;		/* guest RIP at the last VM exit, as the hardware left it */
+	__u64 rip;		/* guest RIP at the last VM exit, as the hardware left it; userspace that puts the vCPU
+				 * elsewhere (TTVM_SET_COUNTS) may put the new RIP here, and 0 into midway */
 	__u32 exit_code;	/* raw vendor exit code of the last VM exit */
 	__u32 stop_reason;	/* enum ttvm_stop_reason */
 	__u32 midway;		/* 1: the last VM exit broke off an instruction, which may have set accessed and dirty

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * checkpoint.c - see checkpoint.h.
+ *
+ * Which pages differ between the machine now and a checkpoint? Those written since the machine was last at some checkpoint
+ * (`at`), and those that have versions between that one and the one to be loaded.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkpoint.h"
+#include "pages.h"
+
+#define FIRST_INTERVAL 16000000ull /* instructions */
+#define MAX_ROW 512
+#define MAX_NEAR 24
+
+struct checkpoint {
+	uint64_t instruction;
+	uint64_t serial;	/* which was taken first */
+	uint64_t note;		/* the caller's */
+	bool near;
+	struct tt_snapshot *snapshot;
+	struct tt_replayer_place place;
+};
+
+struct tt_checkpoints {
+	struct tt_replayer *rep;
+	struct tt_machine *machine;
+	char recording[TT_RECORDING_ID_SIZE];
+	uint64_t limit;
+	uint64_t interval;
+	struct tt_pages *pages;
+	struct checkpoint *list; /* ascending */
+	size_t count;
+	size_t room;
+	uint64_t *written;	/* pages written since the machine was at `at` */
+	uint64_t words;		/* of such a bitmap */
+	uint64_t at;		/* the checkpoint that the machine comes from */
+	uint64_t taken;
+	uint64_t loaded;
+	uint64_t snapshot_bytes;
+};
+
+int tt_checkpoints_create(struct tt_replayer *rep, struct tt_machine *m, const char *recording, uint64_t limit,
+			  struct tt_checkpoints **checkpoints, struct tt_error *err)
+{
+	uint64_t num_pages = m->memory.size / TT_PAGE_SIZE;
+	struct tt_checkpoints *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return tt_fail(err, -ENOMEM, "out of memory");
+	c->rep = rep;
+	c->machine = m;
+	snprintf(c->recording, sizeof(c->recording), "%s", recording);
+	c->limit = limit;
+	c->interval = FIRST_INTERVAL;
+	c->words = (num_pages + 63) / 64;
+	c->pages = tt_pages_create(num_pages);
+	c->written = calloc(c->words, sizeof(*c->written));
+	if (!c->pages || !c->written) {
+		tt_checkpoints_destroy(c);
+		return tt_fail(err, -ENOMEM, "out of memory");
+	}
+	*checkpoints = c;
+	return 0;
+}
+
+void tt_checkpoints_destroy(struct tt_checkpoints *c)
+{
+	size_t i;
+
+	if (!c)
+		return;
+	for (i = 0; i < c->count; i++)
+		free(c->list[i].snapshot);
+	free(c->list);
+	free(c->written);
+	tt_pages_destroy(c->pages);
+	free(c);
+}
+
+/* ------------------------------------------------------------------ the list */
+
+/* How many are at or before this instruction. */
+static size_t count_before(const struct tt_checkpoints *c, uint64_t instruction)
+{
+	size_t n = c->count;
+
+	while (n && c->list[n - 1].instruction > instruction)
+		n--;
+	return n;
+}
+
+static struct checkpoint *find(const struct tt_checkpoints *c, uint64_t instruction)
+{
+	size_t n = count_before(c, instruction);
+
+	return n && c->list[n - 1].instruction == instruction ? &c->list[n - 1] : NULL;
+}
+
+uint64_t tt_checkpoint_before(const struct tt_checkpoints *c, uint64_t instruction)
+{
+	size_t n = count_before(c, instruction);
+
+	return n ? c->list[n - 1].instruction : 0;
+}
+
+uint64_t tt_checkpoint_before_event(const struct tt_checkpoints *c, uint64_t event)
+{
+	size_t n = c->count;
+
+	while (n && c->list[n - 1].place.event > event)
+		n--;
+	return n ? c->list[n - 1].instruction : 0;
+}
+
+uint64_t tt_checkpoint_due(const struct tt_checkpoints *c, uint64_t instruction)
+{
+	uint64_t last = 0;
+	size_t i;
+
+	for (i = 0; i < c->count; i++) {
+		if (c->list[i].near)
+			continue;
+		if (c->list[i].instruction > instruction && c->list[i].instruction > last + c->interval)
+			break;
+		last = c->list[i].instruction;
+	}
+	return c->count ? last + c->interval : 0;
+}
+
+static struct checkpoint *insert(struct tt_checkpoints *c, uint64_t instruction)
+{
+	size_t at = count_before(c, instruction), room = c->room ? 2 * c->room : 64;
+	struct checkpoint *list = c->list;
+
+	if (c->count == c->room) {
+		list = realloc(list, room * sizeof(*list));
+		if (!list)
+			return NULL;
+		c->list = list;
+		c->room = room;
+	}
+	memmove(&list[at + 1], &list[at], (c->count++ - at) * sizeof(*list));
+	list[at] = (struct checkpoint){ .instruction = instruction, .serial = c->taken++ };
+	return &list[at];
+}
+
+/*
+ * Forget a checkpoint. If the machine comes from it, it comes from the one before from now on, and what was written in
+ * between counts as written since.
+ */
+static void drop(struct tt_checkpoints *c, struct checkpoint *k)
+{
+	size_t i = k - c->list;
+
+	if (c->at == k->instruction) {
+		tt_pages_mark(c->pages, c->at, c->written);
+		c->at = c->list[i - 1].instruction;
+	}
+	tt_pages_drop(c->pages, k->instruction, i + 1 < c->count ? c->list[i + 1].instruction : UINT64_MAX);
+	c->snapshot_bytes -= tt_snapshot_size(k->snapshot);
+	free(k->snapshot);
+	memmove(k, k + 1, (--c->count - i) * sizeof(*k));
+}
+
+static uint64_t bytes_of(const struct tt_checkpoints *c)
+{
+	uint64_t bytes, versions, zero;
+
+	tt_pages_size(c->pages, &bytes, &versions, &zero);
+	return bytes + c->snapshot_bytes;
+}
+
+/* The near one that was taken first goes. False: there is none. */
+static bool drop_near(struct tt_checkpoints *c)
+{
+	struct checkpoint *oldest = NULL;
+	size_t i;
+
+	for (i = 1; i < c->count; i++)
+		if (c->list[i].near && (!oldest || c->list[i].serial < oldest->serial))
+			oldest = &c->list[i];
+	if (oldest)
+		drop(c, oldest);
+	return oldest != NULL;
+}
+
+static void make_room(struct tt_checkpoints *c)
+{
+	size_t near = 0, i;
+	bool odd = false;
+
+	for (i = 0; i < c->count; i++)
+		near += c->list[i].near;
+	if (near > MAX_NEAR)
+		drop_near(c);
+	while (bytes_of(c) > c->limit && drop_near(c))
+		;
+	if (c->count < 3 || (bytes_of(c) <= c->limit && c->count <= MAX_ROW))
+		return;
+	c->interval *= 2;
+	for (i = c->count - 1; i > 0; i--) {
+		odd = !odd;
+		if (odd && !c->list[i].near)
+			drop(c, &c->list[i]);
+	}
+}
+
+/* ------------------------------------------------------------------ taking */
+
+/* Keep the written pages as those of this checkpoint, or bring back what they were there. */
+static int move_pages(struct tt_checkpoints *c, uint64_t instruction, bool keep)
+{
+	uint64_t word, bits, page;
+	uint8_t *at;
+	int ret = 0;
+
+	for (word = 0; word < c->words; word++) {
+		for (bits = c->written[word]; !ret && bits; bits &= bits - 1) {
+			page = word * 64 + __builtin_ctzll(bits);
+			at = c->machine->memory.hva + page * TT_PAGE_SIZE;
+			ret = keep ? tt_pages_put(c->pages, instruction, page, at) :
+				     tt_pages_get(c->pages, instruction, page, at);
+		}
+	}
+	return ret;
+}
+
+int tt_checkpoint_take(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, bool near,
+		       uint64_t note, struct tt_error *err)
+{
+	struct tt_snapshot *snapshot;
+	struct checkpoint *k = find(c, instruction);
+	int ret;
+
+	if (k) {
+		k->near &= near;
+		return 0;
+	}
+	ret = tt_snapshot_take(c->machine, &snapshot, err);
+	if (ret)
+		return ret;
+	if (c->count) {
+		ret = tt_machine_written_pages(c->machine, c->written);
+	} else {
+		ret = tt_machine_track_writes(c->machine, err);
+		tt_memory_touched(&c->machine->memory, c->written);
+	}
+	if (!ret)
+		ret = move_pages(c, instruction, true);
+	k = ret ? NULL : insert(c, instruction);
+	if (!k) {
+		free(snapshot);
+		return tt_fail(err, ret ? ret : -ENOMEM, "cannot take a checkpoint: %s", strerror(ret ? -ret : ENOMEM));
+	}
+	k->near = near;
+	k->note = note;
+	k->snapshot = snapshot;
+	tt_replayer_save(c->rep, vcpu, &k->place);
+	c->snapshot_bytes += tt_snapshot_size(snapshot);
+	c->at = instruction;
+	memset(c->written, 0, c->words * sizeof(*c->written));
+	make_room(c);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ loading */
+
+/* Pages that may differ from those of the checkpoint, into c->written. */
+static int mark_changed(struct tt_checkpoints *c, uint64_t instruction)
+{
+	uint64_t low = c->at < instruction ? c->at : instruction;
+	uint64_t high = c->at < instruction ? instruction : c->at;
+	size_t i;
+
+	for (i = 0; i < c->count; i++)
+		if (c->list[i].instruction > low && c->list[i].instruction <= high)
+			tt_pages_mark(c->pages, c->list[i].instruction, c->written);
+	return tt_machine_written_pages(c->machine, c->written);
+}
+
+/* A write that was made at instruction n was there when n + 1 instructions had been completed. */
+static int load_disks(struct tt_checkpoints *c, uint64_t instruction, struct tt_error *err)
+{
+	const struct tt_machine_config *config = &c->machine->config;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < config->num_disks; i++)
+		ret = tt_disk_goto(config->disks[i], c->recording, instruction, err);
+	return ret;
+}
+
+int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, uint64_t *note,
+		       struct tt_error *err)
+{
+	struct checkpoint *k = find(c, instruction);
+	int ret;
+
+	if (!k)
+		return tt_fail(err, -ENOENT, "there is no checkpoint at instruction %llu",
+			       (unsigned long long)instruction);
+	ret = tt_vcpu_settle(vcpu);
+	if (!ret)
+		ret = mark_changed(c, instruction);
+	if (ret)
+		return tt_fail(err, ret, "cannot leave this place: %s", strerror(-ret));
+	ret = move_pages(c, instruction, false);
+	if (ret == -EBADMSG && instruction) {
+		/* What has been loaded of it counts as written. */
+		drop(c, k);
+		return ret;
+	}
+	if (ret)
+		return tt_fail(err, ret, "the checkpoint at the beginning is damaged in memory");
+	ret = load_disks(c, instruction, err);
+	if (!ret)
+		ret = tt_snapshot_load(c->machine, k->snapshot, err);
+	if (!ret)
+		ret = tt_replayer_load(c->rep, vcpu, &k->place);
+	if (ret)
+		return ret;
+	*note = k->note;
+	c->at = instruction;
+	c->loaded++;
+	memset(c->written, 0, c->words * sizeof(*c->written));
+	return 0;
+}
+
+void tt_checkpoints_get_stats(const struct tt_checkpoints *c, struct tt_timeline_stats *stats)
+{
+	stats->checkpoints = c->count;
+	stats->interval = c->interval;
+	stats->taken = c->taken;
+	stats->loaded = c->loaded;
+	tt_pages_size(c->pages, &stats->checkpoint_bytes, &stats->pages, &stats->zero_pages);
+	stats->checkpoint_bytes += c->snapshot_bytes;
+}

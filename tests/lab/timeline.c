@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * timeline.c - in the test machine: a recording's timeline must show the same machine at a position however it came there.
+ *
+ * usage: timeline LOG SEED VISITS
+ *
+ * A first timeline goes forward through VISITS random positions and notes digests of registers, memory and devices. A
+ * second one visits them in random order, steps to and fro around some, and runs over breakpoints forward and back. In the
+ * end a byte of the guest's memory is changed behind the timeline's back, which must not go unnoticed.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "timeline.h"
+
+#define MAX_HITS 40
+#define STEPS 30
+
+static struct tt_error err;
+static unsigned int failed;
+
+static void verdict(const char *name, const char *why)
+{
+	if (why) {
+		failed++;
+		printf("not ok %s: %s\n", name, why);
+	} else {
+		printf("ok %s\n", name);
+	}
+	fflush(stdout);
+}
+
+static void die(const char *what)
+{
+	printf("not ok %s: %s\n", what, err.text);
+	exit(1);
+}
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static uint64_t seed;
+
+static uint64_t random_below(uint64_t limit)
+{
+	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+	return (seed >> 20) % limit;
+}
+
+struct place {
+	uint64_t position;
+	struct tt_digests digests;
+	uint64_t event;
+	uint64_t time;
+	uint64_t rip;
+	uint64_t rsp;
+};
+
+static uint64_t written, shown; /* bytes of console output that a timeline gave us */
+
+static void console(void *ctx, const void *data, size_t len)
+{
+	(void)data;
+	*(uint64_t *)ctx += len;
+}
+
+static void message(void *ctx, const char *text)
+{
+	(void)ctx;
+	printf("# %s\n", text);
+}
+
+static struct tt_timeline *open_timeline(const char *path, uint64_t *output, uint64_t bytes)
+{
+	const struct tt_timeline_options options = { .console = console, .message = message, .ctx = output,
+						     .checkpoint_bytes = bytes };
+	struct tt_timeline *t;
+
+	if (tt_timeline_open(path, &options, &t, &err))
+		die("open");
+	return t;
+}
+
+static void go(struct tt_timeline *t, uint64_t position)
+{
+	struct tt_arrival arrival;
+
+	if (tt_timeline_goto(t, position, &arrival, &err))
+		die("goto");
+	if (arrival.kind != TT_ARRIVED || tt_timeline_position(t) != position) {
+		snprintf(err.text, sizeof(err.text), "at %llu instead of %llu", (unsigned long long)tt_timeline_position(t),
+			 (unsigned long long)position);
+		die("goto");
+	}
+}
+
+static struct place look(struct tt_timeline *t)
+{
+	const struct kvm_regs *regs = &tt_vcpu_sync_regs(tt_timeline_vcpu(t))->regs;
+	struct place p = { .position = tt_timeline_position(t), .event = tt_timeline_event(t),
+			   .time = tt_timeline_time(t), .rip = regs->rip, .rsp = regs->rsp };
+
+	if (tt_timeline_digests(t, &p.digests))
+		die("digests");
+	return p;
+}
+
+/* NULL, or what differs. */
+static const char *compare(const struct place *a, const struct place *b)
+{
+	static char why[200];
+	const char *what = a->digests.registers != b->digests.registers ? "registers differ" :
+			   a->digests.memory != b->digests.memory	 ? "memory differs" :
+			   a->digests.devices != b->digests.devices	 ? "devices differ" :
+			   a->event != b->event				 ? "another event is next" :
+			   a->time != b->time				 ? "another time" :
+									   NULL;
+
+	if (!what)
+		return NULL;
+	snprintf(why, sizeof(why), "%s at %llu (rip %llx, %llx; events %llu, %llu; time %llu, %llu)", what,
+		 (unsigned long long)a->position, (unsigned long long)a->rip, (unsigned long long)b->rip,
+		 (unsigned long long)a->event, (unsigned long long)b->event, (unsigned long long)a->time,
+		 (unsigned long long)b->time);
+	return why;
+}
+
+static int by_position(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	return x->position < y->position ? -1 : x->position > y->position;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void visit(struct tt_timeline *t, const struct place *places, unsigned int n)
+{
+	double *seconds = calloc(3 * n, sizeof(*seconds));
+	const char *why = NULL;
+	unsigned int i;
+
+	for (i = 0; i < 3 * n && !why; i++) {
+		const struct place *p = &places[random_below(n)];
+		double start = now();
+		struct place here;
+
+		go(t, p->position);
+		seconds[i] = now() - start;
+		here = look(t);
+		why = compare(&here, p);
+	}
+	verdict("visits-in-random-order", why);
+	qsort(seconds, i, sizeof(*seconds), by_number);
+	printf("# goto: median %.3f s, worst %.3f s of %u\n", seconds[i / 2], seconds[i - 1], i);
+	free(seconds);
+}
+
+/* Steps forward from a place, and back over the same. */
+static void walk(struct tt_timeline *t, uint64_t from, uint64_t length)
+{
+	struct place forward[STEPS + 1], here;
+	const char *why = NULL;
+	double start;
+	int i, n;
+
+	go(t, from);
+	for (n = 0; n <= STEPS && from + n <= length; n++) {
+		go(t, from + n);
+		forward[n] = look(t);
+	}
+	start = now();
+	for (i = n - 1; i >= 0 && !why; i--) {
+		go(t, from + i);
+		here = look(t);
+		why = compare(&here, &forward[i]);
+	}
+	verdict("steps-back", why);
+	printf("# steps back: %.3f s each, digests included\n", (now() - start) / n);
+}
+
+/* All hits of a breakpoint forward from a place, and back from the last one: the same ones. */
+static void hits(struct tt_timeline *t, const char *name, const struct tt_breakpoint *b, uint64_t from)
+{
+	bool data = b->kind != TT_BREAK_EXECUTE;
+	uint64_t positions[MAX_HITS];
+	struct tt_arrival arrival;
+	char why[200] = "";
+	int n = 0, i;
+	double start;
+
+	go(t, from);
+	while (n < MAX_HITS) {
+		if (tt_timeline_continue(t, b, 1, &arrival, &err))
+			die(name);
+		if (arrival.kind != TT_ARRIVED_BREAKPOINT)
+			break;
+		positions[n++] = tt_timeline_position(t) - data;
+	}
+	/* From the last hit, which itself does not count, or from the end. */
+	start = now();
+	i = n - 1;
+	if (n == MAX_HITS) {
+		go(t, positions[n - 1]);
+		i--;
+	}
+	for (; i >= 0 && !*why; i--) {
+		if (tt_timeline_reverse(t, b, 1, &arrival, &err))
+			die(name);
+		if (arrival.kind != TT_ARRIVED_BREAKPOINT || tt_timeline_position(t) != positions[i])
+			snprintf(why, sizeof(why), "hit %d of %d: at %llu instead of %llu, arrival %d", i, n,
+				 (unsigned long long)tt_timeline_position(t), (unsigned long long)positions[i], arrival.kind);
+	}
+	verdict(name, *why ? why : NULL);
+	printf("# %s: %d hits of %llx, %.2f s each in reverse\n", name, n, (unsigned long long)b->address,
+	       n ? (now() - start) / n : 0);
+}
+
+static void begin_and_end(struct tt_timeline *t, uint64_t length)
+{
+	struct tt_arrival arrival;
+
+	if (tt_timeline_continue(t, NULL, 0, &arrival, &err))
+		die("end");
+	verdict("end", arrival.kind == TT_ARRIVED_END && tt_timeline_position(t) == length ? NULL : "not at the end");
+	if (tt_timeline_goto(t, length + 1, &arrival, &err))
+		die("behind-the-end");
+	verdict("behind-the-end", arrival.kind == TT_ARRIVED_END ? NULL : "it went there");
+	if (tt_timeline_reverse(t, NULL, 0, &arrival, &err))
+		die("begin");
+	verdict("begin", arrival.kind == TT_ARRIVED_BEGIN && !tt_timeline_position(t) ? NULL : "not at the beginning");
+}
+
+/* Somebody else's write into the guest must be seen: else the comparisons above would be worth nothing. */
+static void notice(struct tt_timeline *t, const struct place *p, const struct place *later)
+{
+	struct tt_vcpu *vcpu = tt_timeline_vcpu(t);
+	struct tt_arrival arrival;
+	struct place here;
+
+	go(t, p->position);
+	vcpu->machine->memory.hva[vcpu->machine->memory.size / 2] ^= 1;
+	if (tt_timeline_goto(t, later->position, &arrival, &err)) {
+		verdict("negative-control", err.code == -EBADE ? NULL : err.text);
+		return;
+	}
+	here = look(t);
+	verdict("negative-control", compare(&here, later) ? NULL : "a changed byte was not noticed");
+}
+
+int main(int argc, char **argv)
+{
+	struct tt_timeline_stats stats;
+	struct tt_timeline *t;
+	struct place *places;
+	unsigned int n, i;
+	uint64_t length;
+	double start;
+
+	if (argc != 4)
+		return 1;
+	seed = strtoull(argv[2], NULL, 0);
+	n = atoi(argv[3]);
+	places = calloc(n, sizeof(*places));
+	t = open_timeline(argv[1], &written, 0);
+	length = tt_timeline_length(t);
+	printf("# %llu instructions\n", (unsigned long long)length);
+	for (i = 0; i < n; i++)
+		places[i].position = random_below(length + 1);
+	qsort(places, n, sizeof(*places), by_position);
+	start = now();
+	for (i = 0; i < n; i++) {
+		go(t, places[i].position);
+		places[i] = look(t);
+	}
+	go(t, length);
+	printf("# forward: %.1f s\n", now() - start);
+	tt_timeline_get_stats(t, &stats);
+	printf("# %u checkpoints, %.1f MB, %llu pages, %llu of them zero\n", stats.checkpoints, stats.checkpoint_bytes / 1e6,
+	       (unsigned long long)stats.pages, (unsigned long long)stats.zero_pages);
+	tt_timeline_close(t);
+
+	/* With so little room that checkpoints have to go now and then. */
+	t = open_timeline(argv[1], &shown, stats.checkpoint_bytes * 3 / 4);
+	visit(t, places, n);
+	walk(t, places[n / 2].position, length);
+	walk(t, places[n / 3].position, length);
+	hits(t, "execution", &(struct tt_breakpoint){ TT_BREAK_EXECUTE, places[n / 2].rip, 1 }, places[n / 4].position);
+	hits(t, "writes", &(struct tt_breakpoint){ TT_BREAK_WRITE, places[n / 2].rsp & ~7ull, 8 }, places[n / 2].position);
+	begin_and_end(t, length);
+	verdict("console-once", written == shown ? NULL : "more or less output than in one pass");
+	notice(t, &places[n / 3], &places[n / 2]);
+	tt_timeline_get_stats(t, &stats);
+	printf("# %u checkpoints, %.1f MB; %llu taken, %llu loaded, %.1f M instructions executed\n", stats.checkpoints,
+	       stats.checkpoint_bytes / 1e6, (unsigned long long)stats.taken, (unsigned long long)stats.loaded,
+	       stats.executed / 1e6);
+	tt_timeline_close(t);
+	free(places);
+	return failed != 0;
+}

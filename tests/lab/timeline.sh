@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# timeline.sh - in the test machine: going to and fro in recordings of tiny guests and of a Linux guest (timeline.c), and in
+# one with a disk.
+#
+# usage: timeline.sh VISITS
+#
+# Beside it: timeline, guests, vmlinux, initrd.
+
+. ./lib.sh
+visits=$1
+
+# explore NAME VISITS: the recording rec.log.
+explore()
+{
+	local status=0
+	timeout 1200 ./timeline rec.log "$RANDOM" "$2" >explore.out 2>&1 || status=$?
+	sed "s,^\(ok\|not ok\) ,&$1/," explore.out
+	[ "$status" = 0 ] || { cp rec.log "$OUT/$1.log"; cp explore.out "$OUT/$1.out"; }
+	[ "$status" -le 1 ] || not_ok "$1" "status $status"
+}
+
+for guest in tight-loop page-fault timer-storm nested-exceptions fpu-state rep; do
+	timeout 200 ttvm run "guests/$guest" --mem 32M --record=rec.log --console none </dev/null 2>rec.err
+	grep -q '^ttvm: recorded' rec.err || { not_ok "$guest/record" "$(one_line rec.err)"; continue; }
+	explore "$guest" "$visits"
+done
+
+timeout 400 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=mixed" --mem 256M --record=rec.log --console none \
+	</dev/null 2>rec.err
+if grep -q '^ttvm: recorded' rec.err; then
+	explore linux "$visits"
+else
+	not_ok linux/record "$(one_line rec.err)"
+fi
+
+head -c 16M /dev/urandom >disk
+timeout 400 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=randwrite requests=100" --mem 256M --disk disk \
+	--record=rec.log --console none </dev/null 2>rec.err
+if grep -q '^ttvm: recorded' rec.err; then
+	explore disk $(((visits + 2) / 3))
+else
+	not_ok disk/record "$(one_line rec.err)"
+fi
+[ "$FAILED" = 0 ]
