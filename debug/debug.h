@@ -48,6 +48,15 @@ struct tt_registers {
 int tt_registers_read(struct tt_vcpu *vcpu, struct tt_registers *r);
 int tt_registers_write(struct tt_vcpu *vcpu, const struct tt_registers *old, const struct tt_registers *r);
 
+/*
+ * Memory of the machine, whose vCPUs stand still: by virtual address in the context of these system registers, or by physical
+ * address. Number of bytes, 0 when the first is nowhere.
+ */
+size_t tt_debug_read_memory(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, bool physical, uint64_t address, void *data,
+			    size_t len);
+/* Does the guest's CPU have AVX? */
+bool tt_debug_has_avx(const struct tt_machine *m);
+
 /* ------------------------------------------------------------------ the target */
 
 enum tt_point_kind {	/* the numbers are those of gdb's Z packets */

@@ -44,7 +44,6 @@ enum {
 	OPCODE_STI = 0xfb,
 };
 
-#define CPUID1_ECX_AVX (1u << 28)
 
 struct slot {
 	uint64_t address;
@@ -353,20 +352,8 @@ static void *physical_memory(struct live *l, uint64_t address, size_t *len)
 static size_t live_read_memory(struct tt_debug_target *target, bool physical, uint64_t address, void *data, size_t len)
 {
 	struct live *l = live_of(target);
-	size_t done, n;
 
-	if (!physical)
-		return tt_vcpu_read_virtual(&l->m->vcpus[0], &l->registers.sregs, address, data, len, false);
-	for (done = 0; done < len; done += n) {
-		const void *at;
-
-		n = len - done;
-		at = physical_memory(l, address + done, &n);
-		if (!at)
-			break;
-		memcpy((char *)data + done, at, n);
-	}
-	return done;
+	return tt_debug_read_memory(&l->m->vcpus[0], &l->registers.sregs, physical, address, data, len);
 }
 
 static size_t live_write_memory(struct tt_debug_target *target, bool physical, uint64_t address, const void *data, size_t len)
@@ -539,7 +526,7 @@ int tt_debug_live_create(struct tt_machine *m, bool wait, struct tt_debug_target
 		return tt_fail(err, -ENOTSUP, "this KVM cannot debug its guests (KVM_CAP_SET_GUEST_DEBUG)");
 	}
 	l->target = (struct tt_debug_target){ .ops = &live_ops, .name = "a live run" };
-	l->target.avx = tt_cpuid_get(m->config.cpuid, 1, 0, 2) & CPUID1_ECX_AVX;
+	l->target.avx = tt_debug_has_avx(m);
 	l->debugger.exit = vcpu_exit;
 	l->m = m;
 	pthread_mutex_init(&l->lock, NULL);

@@ -22,7 +22,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf -- "$tmp"' EXIT
 OUT=$tmp/out
 mkdir -p "$OUT"
-commands='run replay verify info trace ctl doctor'
+commands='run replay debug verify info trace ctl doctor'
 
 # ---- help ----
 
@@ -75,7 +75,7 @@ expect usage/unknown-command 1 "unknown command 'fly'" "$TTVM" fly
 for command in $commands; do
 	expect "usage/$command/unknown-option" 1 "ttvm $command --help" "$TTVM" "$command" --no-such-option
 done
-for command in replay verify info; do
+for command in replay debug verify info; do
 	expect "usage/$command/no-log" 1 'one log' "$TTVM" "$command"
 	expect "usage/$command/two-logs" 1 'one log' "$TTVM" "$command" a b
 	expect "usage/$command/missing-log" 1 'no-such-log.*No such file' "$TTVM" "$command" "$tmp/no-such-log"

@@ -48,7 +48,7 @@ _ttvm()
 	command=${COMP_WORDS[1]-}
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run replay verify info trace ctl disk doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run replay debug verify info trace ctl disk doctor --help --version" -- "$cur")
 		return
 	fi
 	# --option=value comes as three words
@@ -87,7 +87,7 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--append | --timeout | --digest-every | --to-instr | --to-event | --walk | --margin | --events | --to-mark)
+	--append | --timeout | --digest-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
 		return
 		;;
 	esac

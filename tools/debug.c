@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debug.c - ttvm debug: gdb on a recording, forward and back.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "debug_target.h"
+#include "ttvm.h"
+
+#define MAX_GDB_ARGUMENTS 100
+
+enum {
+	OPT_TO_INSTR = 256,
+	OPT_GDB,
+	OPT_DISK,
+	OPT_CHECKPOINT_SPACE,
+};
+
+static const struct option long_options[] = {
+	{ "to-instr", required_argument, NULL, OPT_TO_INSTR },
+	{ "gdb", required_argument, NULL, OPT_GDB },
+	{ "disk", required_argument, NULL, OPT_DISK },
+	{ "checkpoint-space", required_argument, NULL, OPT_CHECKPOINT_SPACE },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 },
+};
+
+static const char help[] =
+	"usage: ttvm debug LOG [OPTION]... [-- GDB-ARGUMENT...]\n\n"
+	"Look at a recording in gdb, and run it forward and back: all of gdb's reverse commands work, and `monitor help`\n"
+	"lists what there is besides. What stands behind -- goes to gdb: `-- vmlinux` gives it symbols.\n\n"
+	"      --to-instr N   begin after exactly N instructions (0)\n"
+	"      --gdb WHERE    start no gdb, but let any connect there: [HOST:]PORT (of this machine by default), or the\n"
+	"                     path of a unix socket, with a slash in it\n"
+	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so\n"
+	"                     on (default: where it was, or in the folder of the log)\n"
+	"      --checkpoint-space SIZE   memory for checkpoints, as in 512M (512M)\n"
+	"  -h, --help         this text\n\n"
+	"Exit status: gdb's own; with --gdb: 0 success; 1 usage or set-up error, 3 divergence, 4 damaged or unreadable log.\n";
+
+struct debug_options {
+	struct recording_options recording;
+	const char *disks[TT_MAX_DISKS];
+	const char *gdb;	/* where to listen, or NULL */
+	char **gdb_arguments;	/* up to a NULL */
+};
+
+static int parse_options(int argc, char **argv, struct debug_options *o)
+{
+	struct recording_options *r = &o->recording;
+	int c;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+		switch (c) {
+		case OPT_TO_INSTR:
+			if (parse_number(optarg, &r->instruction))
+				break;
+			say("--to-instr %s: not a number", optarg);
+			return -1;
+		case OPT_GDB:
+			o->gdb = optarg;
+			break;
+		case OPT_DISK:
+			if (r->num_disks == TT_MAX_DISKS) {
+				say("--disk: %d disks at most", TT_MAX_DISKS);
+				return -1;
+			}
+			o->disks[r->num_disks++] = optarg;
+			break;
+		case OPT_CHECKPOINT_SPACE:
+			if (parse_size(optarg, &r->checkpoint_bytes) && r->checkpoint_bytes)
+				break;
+			say("--checkpoint-space %s: not a size", optarg);
+			return -1;
+		case 'h':
+			fputs(help, stdout);
+			return 0;
+		default:
+			say("`ttvm debug --help` lists the options");
+			return -1;
+		}
+	}
+	/* getopt_long() has moved everything that is no option to the end, with a "--" in front of it if there was one. */
+	if (optind == argc || (optind + 1 < argc && strcmp(argv[optind - 1], "--"))) {
+		say("one log, please; usage: ttvm debug LOG [OPTION]... [-- GDB-ARGUMENT...]");
+		return -1;
+	}
+	r->log = argv[optind];
+	r->disks = o->disks;
+	o->gdb_arguments = &argv[optind + 1];
+	if (argc - optind - 1 > MAX_GDB_ARGUMENTS) {
+		say("%d arguments for gdb at most", MAX_GDB_ARGUMENTS);
+		return -1;
+	}
+	if (o->gdb && *o->gdb_arguments) {
+		say("--gdb: no gdb is started, so %s is for nobody", *o->gdb_arguments);
+		return -1;
+	}
+	return 1;
+}
+
+static void message(void *ctx, const char *text)
+{
+	(void)ctx;
+	say("%s", text);
+}
+
+/* Until a signal, or until a client has ended the session. */
+static void serve(struct tt_debug_target *target)
+{
+	const struct timespec moment = { .tv_nsec = 200000000 };
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	while (!recording_target_killed(target) && sigtimedwait(&set, NULL, &moment) < 0)
+		;
+}
+
+/* gdb in the foreground; returns its exit status. The terminal's Ctrl-C is for it: here it is blocked. */
+static int run_gdb(const struct debug_options *o, const char *name)
+{
+	/* A `monitor goto` to the other end of a recording takes longer than gdb waits for an answer. */
+	char *argv[MAX_GDB_ARGUMENTS + 8] = { "gdb", "-q", "-iex", "set remotetimeout 600" };
+	char connect[LISTEN_NAME_MAX + 32];
+	int argc = 4, i, status;
+	sigset_t none;
+	pid_t pid;
+
+	/* gdb reads symbols first, wherever they stand, then obeys commands in their order. */
+	snprintf(connect, sizeof(connect), "target remote %s", name);
+	argv[argc++] = "-ex";
+	argv[argc++] = connect;
+	for (i = 0; o->gdb_arguments[i]; i++)
+		argv[argc++] = o->gdb_arguments[i];
+	pid = fork();
+	if (!pid) {
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		execvp(argv[0], argv);
+		say("gdb: %s; is it installed? --gdb serves one that runs elsewhere", strerror(errno));
+		_exit(EXIT_SETUP);
+	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+		say("cannot start gdb: %s", strerror(errno));
+		return EXIT_SETUP;
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SETUP;
+}
+
+static int serve_recording(const struct debug_options *o, struct tt_debug_target *target)
+{
+	struct tt_gdb_options options = { .target = target, .message = message };
+	char folder[] = "/tmp/ttvm-debug.XXXXXX", where[64], name[LISTEN_NAME_MAX];
+	struct tt_gdb_server *server = NULL;
+	struct tt_error err = { 0 };
+	int status = EXIT_OK;
+
+	if (!o->gdb && !mkdtemp(folder)) {
+		say("%s: %s", folder, strerror(errno));
+		return EXIT_SETUP;
+	}
+	snprintf(where, sizeof(where), "%s/gdb", folder);
+	options.listen_fd = listen_at(o->gdb ? o->gdb : where, name, &err);
+	if (options.listen_fd < 0 || tt_gdb_start(&options, &server, &err)) {
+		status = say_error(&err);
+	} else if (o->gdb) {
+		say("gdb can connect: target remote %s", name);
+		serve(target);
+	} else {
+		status = run_gdb(o, name);
+	}
+	tt_gdb_stop(server);
+	if (options.listen_fd >= 0 && strchr(name, '/'))
+		unlink(name);
+	if (!o->gdb)
+		rmdir(folder);
+	return status;
+}
+
+int cmd_debug(int argc, char **argv)
+{
+	struct debug_options o = { 0 };
+	struct tt_debug_target *target;
+	struct tt_error err = { 0 };
+	int status, ret = parse_options(argc, argv, &o);
+
+	if (ret <= 0)
+		return ret ? EXIT_SETUP : EXIT_OK;
+	watch_block_signals();
+	ret = recording_target_create(&o.recording, &target, &err);
+	if (ret) {
+		say_error(&err);
+		return ret == -EBADE ? EXIT_DIVERGED : ret == -EBADMSG || ret == -ENODATA || ret == -EPROTONOSUPPORT ?
+								EXIT_BAD_LOG : EXIT_SETUP;
+	}
+	status = serve_recording(&o, target);
+	recording_target_destroy(target);
+	return status;
+}
