@@ -46,7 +46,7 @@ verdict report/logged "$(ttvm info report.log --events | grep -q ' failure .*No 
 replay report
 # An event that takes effect inside an exit: a visit of it stops right behind that exit.
 event=$(ttvm info report.log --events | awk '/ failure / { print $1; exit }')
-EXPECT_TIMEOUT=1200 expect report/visit 0 '^ttvm: stopped' ttvm replay report.log --to-event "$event"
+EXPECT_TIMEOUT=1200 expect report/visit 0 "^ttvm: replayed instr=[0-9]* events=$event " ttvm replay report.log --to-event "$event"
 
 # Somebody makes room as soon as the run says that it waits.
 (
