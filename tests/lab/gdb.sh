@@ -319,13 +319,17 @@ says linux steps '^0x[0-9a-f]+ in do_sys_openat2 \(\)'
 says linux watch '^0x[0-9a-f]+ in tick_do_update_jiffies64'
 ends linux 0 'work: mixed done'
 
-# Ctrl-C is SIGINT to gdb, some seconds after it let the guest run.
-start interrupt vmlinux "$socket" --initrd initrd --append "$FAST_LINE work=compute" --mem 128M
+# Ctrl-C is SIGINT to gdb, while the guest computes.
+start interrupt vmlinux "$socket" --initrd initrd --append "$FAST_LINE work=compute scale=4" --mem 128M
 where=$(sed -n 's/.*target remote \([^;]*\).*/\1/p' interrupt.err)
 printf '%s\n' "target remote $where" 'continue' 'info registers rip' 'detach' >interrupt.commands
 "${GDB[@]}" -x interrupt.commands vmlinux.symbols >interrupt.gdb 2>&1 </dev/null &
 gdb=$!
-sleep 8
+for ((i = 0; i < 600; i++)); do
+	grep -q 'work: compute scale' interrupt.console 2>/dev/null && break
+	sleep 0.1
+done
+sleep 1
 kill -INT $gdb
 wait $gdb || true
 says interrupt stopped 'received signal SIGINT'
