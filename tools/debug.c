@@ -33,16 +33,18 @@ static const struct option long_options[] = {
 
 static const char help[] =
 	"usage: ttvm debug LOG [OPTION]... [-- GDB-ARGUMENT...]\n\n"
-	"Look at a recording in gdb, and run it forward and back: all of gdb's reverse commands work, and `monitor help`\n"
-	"lists what there is besides. What stands behind -- goes to gdb: `-- vmlinux` gives it symbols.\n\n"
+	"Look at a recording in gdb, and run it forward and back: all of gdb's reverse commands work, and\n"
+	"`monitor help` lists what there is besides. What stands behind -- goes to gdb: `-- vmlinux` gives\n"
+	"it symbols.\n\n"
 	"      --to-instr N   begin after exactly N instructions (0)\n"
-	"      --gdb WHERE    start no gdb, but let any connect there: [HOST:]PORT (of this machine by default), or the\n"
-	"                     path of a unix socket, with a slash in it\n"
+	"      --gdb WHERE    start no gdb, but let any connect there: [HOST:]PORT (of this machine by\n"
+	"                     default), or the path of a unix socket, with a slash in it\n"
 	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so\n"
 	"                     on (default: where it was, or in the folder of the log)\n"
 	"      --checkpoint-space SIZE   memory for checkpoints, as in 512M (512M)\n"
 	"  -h, --help         this text\n\n"
-	"Exit status: gdb's own; with --gdb: 0 success; 1 usage or set-up error, 3 divergence, 4 damaged or unreadable log.\n";
+	"Exit status: gdb's own; with --gdb: 0 success, 1 usage or set-up error, 3 divergence,\n"
+	"4 damaged or unreadable log.\n";
 
 struct debug_options {
 	struct recording_options recording;
