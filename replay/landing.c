@@ -365,11 +365,9 @@ int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 		ret = aim_beyond(rep, vcpu);
 	else if (!ret && rep->options.goal.kind == TT_GOAL_INSTRUCTION && !rep->stepping)
 		ret = aim_at_goal(rep, vcpu);
-	if (ret || m->end != TT_END_NONE)
-		;
-	else if (rep->stepping)
+	if (!ret && m->end == TT_END_NONE && rep->stepping)
 		ret = step(rep, vcpu);
-	else if (rep->have_next)
+	else if (!ret && m->end == TT_END_NONE && rep->have_next)
 		ret = aim_at_event(rep, vcpu);
 	if (!rep->stepping)
 		rep->injected = -1;

@@ -107,8 +107,6 @@ uint64_t tt_timeline_event(const struct tt_timeline *timeline);
 uint64_t tt_timeline_time(const struct tt_timeline *timeline);
 /* Bytes of console output since the start. */
 uint64_t tt_timeline_console(const struct tt_timeline *timeline);
-/* The id of the recording. */
-const char *tt_timeline_recording(const struct tt_timeline *timeline);
 /* The vCPU, standing still and settled. Nothing of it may be changed. */
 struct tt_vcpu *tt_timeline_vcpu(struct tt_timeline *timeline);
 /* Digests of the machine here. 0 or -errno. */

@@ -18,7 +18,7 @@ struct recording_options {
 	uint64_t checkpoint_bytes;	/* 0: default */
 };
 
-/* Opens the log. killed: written when a client has ended the session. 0 or -errno. */
+/* Open the log and go to options->instruction. 0 or -errno; options' strings are borrowed. */
 int recording_target_create(const struct recording_options *options, struct tt_debug_target **target,
 			    struct tt_error *err);
 /* A client has asked for the end (`kill`). */

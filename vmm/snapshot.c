@@ -40,8 +40,6 @@ struct vcpu_state {
 struct tt_snapshot {
 	size_t size;
 	unsigned int num_vcpus;
-	enum tt_end end;
-	int end_status;
 	struct vcpu_state vcpus[]; /* then the bytes of all devices, in their order */
 };
 
@@ -100,8 +98,6 @@ int tt_snapshot_take(struct tt_machine *m, struct tt_snapshot **snapshot, struct
 		return tt_fail(err, -ENOMEM, "out of memory");
 	s->size = size;
 	s->num_vcpus = m->config.num_vcpus;
-	s->end = m->end;
-	s->end_status = m->end_status;
 	for (i = 0; !ret && i < m->config.num_vcpus; i++)
 		ret = take_vcpu(&m->vcpus[i], &s->vcpus[i]);
 	if (ret) {
@@ -176,8 +172,6 @@ int tt_snapshot_load(struct tt_machine *m, const struct tt_snapshot *snapshot, s
 		if (ret)
 			return tt_fail(err, ret, "KVM does not take the state of vCPU %u: %s", i, strerror(-ret));
 	}
-	m->end = snapshot->end;
-	m->end_status = snapshot->end_status;
 	return 0;
 }
 

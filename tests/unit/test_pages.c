@@ -11,8 +11,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "pages.h"
-#include "vmm.h"
+/* With its insides: they are to be damaged. */
+#include "../../replay/pages.c"
 
 #define PAGES 40
 #define MOMENTS 30
@@ -145,11 +145,33 @@ static void test_moments_in_between(void **state)
 	tt_pages_destroy(pages);
 }
 
+/* Negative control: one wrong bit in what is kept of a page is noticed, by itself and at each moment that it serves. */
+static void test_damage(void **state)
+{
+	struct tt_pages *pages = tt_pages_create(PAGES);
+	uint8_t content[TT_PAGE_SIZE];
+	int sort;
+
+	(void)state;
+	srand(3);
+	for (sort = 1; sort <= 3; sort++) {
+		fill(content, sort);
+		assert_int_equal(tt_pages_put(pages, time_of(1), sort, content), 0);
+		assert_int_equal(tt_pages_get(pages, time_of(2), sort, content), 0);
+		pages->newest[sort]->data[rand() % pages->newest[sort]->size] ^= 1 << rand() % 8;
+		assert_int_equal(tt_pages_get(pages, time_of(1), sort, content), -EBADMSG);
+		assert_int_equal(tt_pages_get(pages, time_of(2), sort, content), -EBADMSG);
+		assert_int_equal(tt_pages_get(pages, time_of(0), sort, content), 0);
+	}
+	tt_pages_destroy(pages);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forward_and_dropping),
 		cmocka_unit_test(test_moments_in_between),
+		cmocka_unit_test(test_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
