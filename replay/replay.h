@@ -156,6 +156,20 @@ struct tt_goal {
 	uint64_t value;
 };
 
+/*
+ * Single steps that were lost because the instruction raised an exception that nobody had thought likely, and where to look
+ * next time. The caller's, who keeps it from one try to the next; it starts as zeros.
+ */
+#define TT_MAX_STRAYS 64
+
+struct tt_strays {
+	unsigned int n;
+	struct tt_stray {
+		uint64_t at;	  /* the number of instructions before */
+		unsigned int set; /* of places to watch */
+	} list[TT_MAX_STRAYS];
+};
+
 struct tt_replayer_options {
 	bool exact_instructions; /* of struct tt_recording_facts */
 	struct tt_goal goal;
@@ -164,6 +178,7 @@ struct tt_replayer_options {
 				 * instructions to this one, calling on_step before each and at the end */
 	void (*on_step)(void *ctx, struct tt_vcpu *vcpu, uint64_t instruction);
 	void *on_step_ctx;
+	struct tt_strays *strays;
 	/*
 	 * For who wants to move about (timeline.c), on the vCPU's thread; or NULL. stopped: the replay has come to an
 	 * outcome (tt_replayer_result()). True: it was given another goal, and goes on. pass, with the device lock: it is
@@ -178,7 +193,8 @@ enum tt_outcome {
 	TT_OUTCOME_RUNNING,
 	TT_OUTCOME_DONE,	/* the goal was reached, everything compared equal */
 	TT_OUTCOME_DIVERGED,	/* report says where */
-	TT_OUTCOME_OVERSHOT,	/* an alarm was lost or later than the margin: replay again with a larger margin */
+	TT_OUTCOME_OVERSHOT,	/* an alarm was lost or later than the margin: replay again with a larger margin,
+				 * or, if it strayed, with the same */
 	TT_OUTCOME_NO_GOAL,	/* the log ended before the goal */
 	TT_OUTCOME_STOPPED,	/* tt_machine_request_stop() */
 	TT_OUTCOME_FAILED,	/* machine->error */
@@ -190,6 +206,7 @@ struct tt_replayer_result {
 	struct tt_digests digests;	/* at the place where it stopped, settled */
 	bool digests_compared;		/* the log has an END with digests, and they were equal */
 	uint64_t event;			/* number of the first differing event (DIVERGED) */
+	bool strayed;			/* a step was lost, options.strays knows more now (OVERSHOT) */
 	char report[4096];		/* DIVERGED: several lines */
 };
 

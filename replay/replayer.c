@@ -491,6 +491,7 @@ int tt_replayer_set_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct t
 	rep->options.goal = goal;
 	rep->options.step_to = 0;
 	rep->outcome = TT_OUTCOME_RUNNING;
+	rep->strayed = false;
 	rep->onlooker = onlooker ? *onlooker : (struct tt_onlooker){ 0 };
 	return tt_landing_reset(rep, vcpu);
 }
@@ -546,6 +547,7 @@ void tt_replayer_result(struct tt_replayer *rep, struct tt_replayer_result *resu
 	result->digests = rep->digests;
 	result->digests_compared = rep->digests_compared;
 	result->event = rep->event;
+	result->strayed = rep->strayed;
 	memcpy(result->report, rep->report, sizeof(result->report));
 }
 

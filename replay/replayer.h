@@ -49,6 +49,9 @@ struct tt_replayer {
 	bool stepping;			/* close to the goal: one instruction at a time */
 	bool stepped;			/* stepped_to is valid */
 	uint64_t stepped_to;		/* the instruction number at which goal_reached() was last called */
+	uint64_t step_from;		/* where the step that is being made began */
+	struct tt_step step;		/* length 0: none is */
+	bool strayed;			/* options.strays has got another entry, or one another set */
 	int injected;			/* vector that the next VM entry delivers, or -1 */
 	struct ttvm_page *page;		/* for tt_replayer_progress(); NULL before and after the run */
 	enum tt_outcome outcome;

@@ -196,15 +196,18 @@ int tt_travel(struct tt_timeline *t, uint64_t from, struct tt_goal goal, const s
 	struct tt_replayer_result result;
 	int tries, ret;
 
-	for (tries = 1;; tries++) {
+	for (tries = 1;;) {
 		ret = send(t, from, goal, onlooker, err);
 		if (ret)
 			break;
 		tt_replayer_result(t->rep, &result);
 		if (result.outcome != TT_OUTCOME_OVERSHOT || tries == MAX_TRIES)
 			break;
-		note(t, "an alarm came too late; replaying a part again");
-		t->rep->margin *= MARGIN_GROWTH;
+		if (!result.strayed) {
+			note(t, "an alarm came too late; replaying a part again");
+			t->rep->margin *= MARGIN_GROWTH;
+			tries++;
+		}
 		from = tt_checkpoint_before(t->checkpoints, start);
 	}
 	t->rep->margin = margin;
@@ -239,6 +242,7 @@ static int create_machine(struct tt_timeline *t, const char *path, struct tt_err
 		.stopped = stopped,
 		.pass = pass,
 		.ctx = t,
+		.strays = &t->strays,
 	};
 	uint64_t bytes = t->options.checkpoint_bytes;
 	int kvm_fd, ret = tt_log_open(path, &t->log, err);

@@ -43,6 +43,7 @@ struct tt_timeline {
 	uint64_t console_at;		/* bytes of output up to here, and up to the furthest place ever */
 	uint64_t console_seen;
 	uint64_t executed;
+	struct tt_strays strays;
 };
 
 /* Create the machine for a log and its thread, and let it come to the beginning. 0 or -errno; the caller stops it anyway. */

@@ -43,8 +43,8 @@ static const char help[] =
 	"                     on (default: where it was, or in the folder of the log)\n"
 	"      --checkpoint-space SIZE   memory for checkpoints, as in 512M (512M)\n"
 	"  -h, --help         this text\n\n"
-	"Exit status: gdb's own; with --gdb: 0 success, 1 usage or set-up error, 3 divergence,\n"
-	"4 damaged or unreadable log.\n";
+	"Exit status: 0 success, 1 usage or set-up error, 3 divergence, 4 damaged or unreadable log;\n"
+	"that of gdb when it is started.\n";
 
 struct debug_options {
 	struct recording_options recording;
