@@ -20,6 +20,12 @@ static struct tt_replayer *replayer_of(struct tt_seam *self)
 
 /* ------------------------------------------------------------------ the stream of events */
 
+static void show(const struct tt_replayer *rep)
+{
+	if (rep->options.replayed)
+		rep->options.replayed(rep->options.ctx, &rep->next);
+}
+
 /*
  * Read the next event that changes the machine into rep->next; at the end of the stream rep->have_next is false. Events that
  * only inform (marks) are counted and passed over.
@@ -29,8 +35,10 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 	int ret;
 
 	while ((ret = tt_log_next(rep->log, 0, &rep->next, &m->error)) == 1 &&
-	       rep->next.kind > TT_EVENT_LAST_CRITICAL)
+	       rep->next.kind > TT_EVENT_LAST_CRITICAL) {
+		show(rep);
 		__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
+	}
 	if (ret < 0) {
 		rep->outcome = TT_OUTCOME_FAILED;
 		return ret;
@@ -42,6 +50,7 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 
 static int next_event(struct tt_replayer *rep, struct tt_machine *m)
 {
+	show(rep);
 	rep->last = rep->next;
 	rep->last.payload = NULL;
 	__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
@@ -232,6 +241,10 @@ static int apply_at_exit(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 					    (unsigned long long)vcpu->exits,
 					    pos.check & TT_CHECK_MASK,
 					    rep->next.pos.check & TT_CHECK_MASK);
+	/* The log has but a part of it. The count at an END was taken after settling. */
+	if (rep->next.pos.instructions)
+		pos.instructions = rep->next.pos.instructions;
+	rep->next.pos = pos;
 	return tt_replayer_apply(rep, vcpu);
 }
 
@@ -439,6 +452,23 @@ static const struct tt_seam_ops replayer_ops = {
 };
 
 /* ------------------------------------------------------------------ going elsewhere */
+
+int tt_replayer_hand_over(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_session *session,
+			  struct tt_clock *clock, uint64_t *attempts)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	int ret = tt_landing_reset(rep, vcpu);
+
+	if (ret)
+		return tt_fail(&vcpu->machine->error, ret, "cannot remove a breakpoint: %s", strerror(-ret));
+	*session = rv->session;
+	*clock = rv->clock;
+	*attempts = rep->attempts;
+	__atomic_store_n(&rep->page, NULL, __ATOMIC_RELEASE);
+	free(rv);
+	vcpu->seam_data = NULL;
+	return 0;
+}
 
 void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place)
 {

@@ -84,6 +84,12 @@ struct tt_replayer_place {
 
 void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place);
 int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct tt_replayer_place *place);
+/*
+ * For who takes the machine's place at the seam: the vCPU's session, its clock, and how many attempts devices have made. On the
+ * vCPU's thread; it keeps nothing of the vCPU. 0, or -errno and machine->error.
+ */
+int tt_replayer_hand_over(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_session *session,
+			  struct tt_clock *clock, uint64_t *attempts);
 /* On the vCPU's thread, while the machine stands still: where to go next. onlooker may be NULL. */
 int tt_replayer_set_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_goal goal,
 			 const struct tt_onlooker *onlooker);

@@ -22,7 +22,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf -- "$tmp"' EXIT
 OUT=$tmp/out
 mkdir -p "$OUT"
-commands='run replay debug verify info trace ctl doctor'
+commands='run replay debug fork verify info trace ctl doctor'
 
 # ---- help ----
 
