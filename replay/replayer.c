@@ -504,6 +504,7 @@ int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct
 	if (ret)
 		return tt_fail(&m->error, ret, "cannot go back to a checkpoint: %s", strerror(-ret));
 	rv->clock = place->clock;
+	rv->clock.page = page; /* the place may be another process' */
 	page->clock = place->page_clock;
 	page->rdtsc = place->rdtsc;
 	rep->attempts = place->attempts;

@@ -22,7 +22,7 @@ struct replayer_vcpu {
 /* Breakpoints of somebody who looks on. Called on the vCPU's thread when number `index` was hit; true: stop here. */
 struct tt_onlooker {
 	const struct tt_breakpoint *list;
-	unsigned int n;		/* <= TT_TIMELINE_MAX_BREAKPOINTS */
+	unsigned int n;		/* <= TT_BREAKPOINTS_AT_ONCE */
 	bool (*hit)(void *ctx, uint64_t instruction, unsigned int index);
 	void *ctx;
 };
