@@ -126,7 +126,9 @@ int ttdisk_write(struct ttdisk *disk, uint64_t sector, const struct iovec *iov, 
 int ttdisk_zero(struct ttdisk *disk, uint64_t sector, uint64_t count, bool discard, uint64_t instr);
 /*
  * End the epoch: all writes are on stable storage when it returns 0. Without writes since the last one nothing is added
- * to the history. OVERLAY: does nothing.
+ * to the history. OVERLAY: does nothing. After a failure, writes fail, too: each of them, and each flush, first tries to
+ * make up for it. Pages that the kernel has lost meanwhile are written again from memory, if they were among the last
+ * 1.5 MiB; else this goes on for good (-EIO).
  */
 int ttdisk_flush(struct ttdisk *disk, uint64_t instr);
 
