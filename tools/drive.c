@@ -134,7 +134,7 @@ static int mark_disks(void *ctx, const char *name, uint64_t instructions)
 
 struct disk_pause {
 	struct tt_machine *machine;
-	bool said;
+	int said; /* the last error that the user knows of */
 };
 
 /* --on-disk-error=pause: on the vCPU's thread, so that the guest stands still. */
@@ -142,9 +142,9 @@ static bool wait_for_disk(void *ctx, int error)
 {
 	struct disk_pause *pause = ctx;
 
-	if (!pause->said)
+	if (pause->said != error)
 		say("a disk's history cannot be written: %s; the guest waits until it can", strerror(-error));
-	pause->said = true;
+	pause->said = error;
 	sleep(1);
 	return !pause->machine->stop_requested;
 }
