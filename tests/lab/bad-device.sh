@@ -21,12 +21,22 @@ bad_device_create()
 	return 1
 }
 
+# All its blocks become bad (+) or good (-). In pieces of 512 sectors, the most that an entry of the kernel's table has: of
+# longer ranges Linux 6.1 makes a table in which it finds nothing.
+bad_device_set()
+{
+	local sector
+	for ((sector = 0; sector < bad_device_sectors; sector += 512)); do
+		echo "$1$sector-$((sector + 511))" >$BAD_DEVICE/badblocks || return
+	done
+}
+
 bad_device_break()
 {
-	echo "+0-$((bad_device_sectors - 1))" >$BAD_DEVICE/badblocks
+	bad_device_set +
 }
 
 bad_device_heal()
 {
-	echo "-0-$((bad_device_sectors - 1))" >$BAD_DEVICE/badblocks
+	bad_device_set -
 }
