@@ -484,6 +484,15 @@ static bool is_same_file(const char *a, const char *b)
 	return !stat(a, &sa) && !stat(b, &sb) && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
+/* Has the guest ended the machine before that instruction, or with it? One that was stopped can go on. */
+static bool is_over(const struct fork *f)
+{
+	const struct tt_log_info *info = tt_log_info(f->log);
+
+	return info->has_end && info->last.end.how != TT_END_REQUEST &&
+	       f->o->instruction >= info->last.pos.instructions;
+}
+
 static int open_recording(struct fork *f)
 {
 	struct tt_error err = { 0 };
@@ -496,6 +505,11 @@ static int open_recording(struct fork *f)
 	if (tt_config_load(f->log, &f->config, &f->facts, &f->strings, &err)) {
 		say_error(&err);
 		return EXIT_BAD_LOG;
+	}
+	if (is_over(f)) {
+		say("%s: the guest ends at instruction %llu; fork it before", f->o->log,
+		    (unsigned long long)tt_log_info(f->log)->last.pos.instructions);
+		return EXIT_SETUP;
 	}
 	if (f->o->num_disks > f->config.num_disks || f->o->num_branches > f->config.num_disks) {
 		say("the recording has %u disks only", f->config.num_disks);

@@ -75,6 +75,16 @@ fork_at typed quiet.zst $((length / 2)) --at-fork quit
 verdict typed/typed "$(grep -q quit typed.console || echo "no 'quit' in $(one_line typed.console)")"
 verdict typed/ends-early "$([ "$(field instr typed.err)" -lt "$length" ] || echo "it went on to $(field instr typed.err)")"
 
+# ---- a recording that was stopped goes on ----
+
+status=0
+timeout 100 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=mixed" --mem 128M --record=stopped.zst --console none \
+	--timeout 1 </dev/null 2>rec.err || status=$?
+stopped=$(field instr rec.err)
+verdict stopped/record "$([ "$status" = 0 ] && [ -n "$stopped" ] || echo "status $status: $(one_line rec.err)")"
+fork_at stopped-fork stopped.zst "$stopped"
+verdict stopped/goes-on "$([ "$(field instr stopped-fork.err)" -gt "$stopped" ] || echo "it ends at $(field instr stopped-fork.err)")"
+
 # ---- a disk of its own ----
 
 # raw DISK T: a digest of its content.
@@ -99,7 +109,8 @@ verdict disk/continued "$([ "$(raw branch.ttd now)" != "$(raw branch.ttd "instr:
 # ---- what cannot be, leaves nothing behind ----
 
 marks=$(ttvm disk info disk --json | jq .marks)
-expect end/refused 1 'ends at instruction' ttvm fork disk.zst --to-instr $((length + 1000)) --record end.zst
+expect over/refused 1 'the guest ends at instruction' ttvm fork disk.zst --to-instr "$length" --record end.zst
+expect end/refused 1 'the recording ends at instruction' ttvm fork stopped.zst --to-instr $((stopped + 1000000)) --record end.zst
 verdict end/nothing-left "$(ls end* 2>/dev/null)"
 verdict end/no-mark "$([ "$(ttvm disk info disk --json | jq .marks)" = "$marks" ] || echo "the parent has kept a mark")"
 expect exists/refused 1 'branch.ttd: exists already' ttvm fork disk.zst --to-instr 1000 --record exists.zst --branch branch.ttd
