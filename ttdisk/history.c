@@ -279,6 +279,9 @@ static int start_writing(struct history *history, unsigned int flags, struct tt_
 	if (!ret)
 		ret = ttd_output_create(history->fd, history->end.offset, flags & HISTORY_NO_URING,
 					&history->output);
+	/* What a killed writer has left may be in the page cache only, and a guest's next flush must not rest on it. */
+	if (!ret && fdatasync(history->fd))
+		ret = -errno;
 	history->synced = history->end;
 	return ret ? tt_fail(err, ret, "%s: %s", history->path, strerror(-ret)) : 0;
 }
