@@ -11,6 +11,7 @@ static const struct command commands[] = {
 	{ "run", cmd_run, "run a guest, and record it with --record" },
 	{ "replay", cmd_replay, "replay a recording, to its end or to any instruction" },
 	{ "debug", cmd_debug, "look at a recording in gdb, and run it forward and back" },
+	{ "dump", cmd_dump, "write a moment of a recording to a core file, for gdb and crash" },
 	{ "verify", cmd_verify, "replay a recording silently and say whether it matches" },
 	{ "info", cmd_info, "say what is in a recording" },
 	{ "trace", cmd_trace, "write the network traffic of a recording to a capture file" },

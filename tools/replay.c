@@ -250,7 +250,7 @@ static int replay_once(struct attempt *a)
 	machine.console_write = console_write;
 	machine.console_ctx = a->console;
 	if (o->prepare)
-		o->prepare(o->prepare_ctx, &machine);
+		o->prepare(o->ctx, &machine);
 	progress = (struct progress){ replayer, tt_log_num_events(a->log, 0), seconds_now() };
 	if (isatty(STDERR_FILENO) && !o->walk) {
 		watch.progress = show_progress;
@@ -271,6 +271,8 @@ static int replay_once(struct attempt *a)
 	} else if (a->result.outcome == TT_OUTCOME_DONE) {
 		console_close(a->console);
 		print_state(a, &machine);
+		if (o->arrived)
+			status = o->arrived(o->ctx, &machine, &a->result);
 	}
 out:
 	tt_machine_destroy(&machine);

@@ -113,7 +113,7 @@ static int parse_options(int argc, char **argv, struct trace *t, struct replay_o
 int cmd_trace(int argc, char **argv)
 {
 	struct trace t = { 0 };
-	struct replay_options options = { .quiet = true, .prepare = prepare, .prepare_ctx = &t };
+	struct replay_options options = { .quiet = true, .prepare = prepare, .ctx = &t };
 	struct tt_error err = { 0 };
 	int ret = parse_options(argc, argv, &t, &options), status;
 

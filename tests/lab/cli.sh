@@ -22,7 +22,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf -- "$tmp"' EXIT
 OUT=$tmp/out
 mkdir -p "$OUT"
-commands='run replay debug verify info trace ctl doctor'
+commands='run replay debug dump verify info trace ctl doctor'
 
 # ---- help ----
 
@@ -75,13 +75,23 @@ expect usage/unknown-command 1 "unknown command 'fly'" "$TTVM" fly
 for command in $commands; do
 	expect "usage/$command/unknown-option" 1 "ttvm $command --help" "$TTVM" "$command" --no-such-option
 done
+# bad_logs COMMAND OPTION...: what every command that takes a log says about those that are none.
+bad_logs()
+{
+	expect "usage/$1/no-log" 1 'one log' "$TTVM" "$@"
+	expect "usage/$1/two-logs" 1 'one log' "$TTVM" "$@" a b
+	expect "usage/$1/missing-log" 1 'no-such-log.*No such file' "$TTVM" "$@" "$tmp/no-such-log"
+	expect "usage/$1/empty-log" 4 'empty.*' "$TTVM" "$@" "$tmp/empty"
+	expect "usage/$1/not-a-log" 4 'zeros.*not a ttvm log' "$TTVM" "$@" "$tmp/zeros"
+}
 for command in replay debug verify info; do
-	expect "usage/$command/no-log" 1 'one log' "$TTVM" "$command"
-	expect "usage/$command/two-logs" 1 'one log' "$TTVM" "$command" a b
-	expect "usage/$command/missing-log" 1 'no-such-log.*No such file' "$TTVM" "$command" "$tmp/no-such-log"
-	expect "usage/$command/empty-log" 4 'empty.*' "$TTVM" "$command" "$tmp/empty"
-	expect "usage/$command/not-a-log" 4 'zeros.*not a ttvm log' "$TTVM" "$command" "$tmp/zeros"
+	bad_logs $command
 done
+bad_logs dump -o "$tmp/core"
+expect usage/dump/no-output 1 'a file to write' "$TTVM" dump "$tmp/zeros"
+expect usage/dump/two-goals 1 'exclude each other' "$TTVM" dump -o "$tmp/core" --to-instr 1 --to-mark a "$tmp/zeros"
+expect usage/dump/to-instr-word 1 'to-instr x.*not a number' "$TTVM" dump -o "$tmp/core" --to-instr x "$tmp/zeros"
+verdict usage/dump/nothing-written "$(ls "$tmp"/core* 2>/dev/null)"
 expect usage/doctor/argument 1 "unexpected argument 'x'" "$TTVM" doctor x
 expect usage/run/no-guest 1 'no guest given' "$TTVM" run
 expect usage/run/two-guests 1 'one guest only' "$TTVM" run a b

@@ -48,7 +48,7 @@ _ttvm()
 	command=${COMP_WORDS[1]-}
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run replay debug verify info trace ctl disk doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run replay debug dump verify info trace ctl disk doctor --help --version" -- "$cur")
 		return
 	fi
 	# --option=value comes as three words
@@ -83,7 +83,7 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -W "256M 512M 1G 2G 4G" -- "$cur")
 		return
 		;;
-	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap)
+	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --output | -o)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
