@@ -14,7 +14,7 @@ static const struct command commands[] = {
 	{ "dump", cmd_dump, "write a moment of a recording to a core file, for gdb and crash" },
 	{ "verify", cmd_verify, "replay a recording silently and say whether it matches" },
 	{ "info", cmd_info, "say what is in a recording" },
-	{ "trace", cmd_trace, "write the network traffic of a recording to a capture file" },
+	{ "trace", cmd_trace, "write what happened in a recording for Wireshark or Perfetto" },
 	{ "ctl", cmd_ctl, "steer a run: status, pause, resume, mark, stop" },
 	{ "disk", cmd_disk, "look at disks that travel in time, at any point of it" },
 	{ "doctor", cmd_doctor, "say whether this machine can record and replay" },

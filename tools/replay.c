@@ -225,6 +225,7 @@ static int replay_once(struct attempt *a)
 	struct tt_replayer_options options = { .exact_instructions = a->facts.exact_instructions,
 					       .goal = o->goal,
 					       .margin = a->margin,
+					       .witness = o->witness,
 					       .step_to = o->goal.value + o->walk,
 					       .on_step = o->walk ? print_step : NULL };
 	struct tt_replayer *replayer;

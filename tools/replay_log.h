@@ -21,6 +21,7 @@ struct replay_options {
 	bool mem_digest;
 	bool quiet;		/* no console output */
 	bool verify;		/* ttvm verify */
+	const struct tt_witness *witness; /* or NULL */
 	/* Called with the machine of each try, before it runs. May be NULL. */
 	void (*prepare)(void *ctx, struct tt_machine *m);
 	/* Called with the machine standing at the goal. Returns an exit status; what went wrong has been said. May be NULL. */

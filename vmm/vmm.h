@@ -342,6 +342,15 @@ struct tt_debugger {
 	void (*exit)(struct tt_debugger *self, struct tt_vcpu *vcpu);
 };
 
+/* What a guest wanted of a disk. */
+struct tt_disk_request {
+	unsigned int index;	/* of the disk */
+	const char *what;	/* "read", "write", "flush", "discard", "zero" */
+	uint64_t sector;
+	uint64_t sectors;	/* 0 of a flush */
+	bool failed;
+};
+
 struct tt_machine {
 	struct tt_machine_config config;
 	struct tt_seam *seam;
@@ -366,6 +375,9 @@ struct tt_machine {
 	/* Sees every frame of a network device, on a vCPU thread, device lock held. NULL: nobody looks. */
 	void (*frame_tap)(void *ctx, unsigned int index, bool to_guest, const void *frame, size_t len);
 	void *frame_tap_ctx;
+	/* Sees every request to a disk when it has been served, likewise. */
+	void (*disk_tap)(void *ctx, const struct tt_disk_request *request);
+	void *disk_tap_ctx;
 	uint64_t entry_rip;		/* where vCPU 0 starts */
 	enum tt_end end;
 	int end_status;

@@ -88,6 +88,12 @@ for command in replay debug verify info; do
 	bad_logs $command
 done
 bad_logs dump -o "$tmp/core"
+bad_logs trace --perfetto "$tmp/trace" --log-only
+bad_logs trace --perfetto "$tmp/trace"
+bad_logs trace --pcap "$tmp/trace"
+expect usage/trace/no-output 1 'a file to write' "$TTVM" trace "$tmp/zeros"
+expect usage/trace/frames-of-a-log 1 'frames .* are not in the log' "$TTVM" trace "$tmp/zeros" --log-only --pcap "$tmp/trace"
+expect usage/trace/two-stdouts 1 'cannot both be stdout' "$TTVM" trace "$tmp/zeros" --perfetto - --pcap -
 expect usage/dump/no-output 1 'a file to write' "$TTVM" dump "$tmp/zeros"
 expect usage/dump/two-goals 1 'exclude each other' "$TTVM" dump -o "$tmp/core" --to-instr 1 --to-mark a "$tmp/zeros"
 expect usage/dump/to-instr-word 1 'to-instr x.*not a number' "$TTVM" dump -o "$tmp/core" --to-instr x "$tmp/zeros"
@@ -234,6 +240,14 @@ if command -v jq >/dev/null; then
 	verdict info/json-events "$why"
 else
 	skipped info/json "no jq here"
+fi
+
+if command -v jq >/dev/null; then
+	why=
+	"$TTVM" trace "$log" --log-only --perfetto - 2>"$tmp/err" | jq -e --argjson n "$events" '
+		[.traceEvents[] | select(.args.event and .tid == 3)] | length == $n and ([.[].ts] | . == sort)
+			and .[-1].name == "end"' >/dev/null || why="unexpected: $(one_line "$tmp/err")"
+	verdict trace/log-only "$why"
 fi
 
 # A log that is cut is recovered; a log with a wrong byte in its middle is damaged.

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# moment.sh - in the test machine: moments of a recording taken away: cores.
+# moment.sh - in the test machine: moments of a recording taken away: cores, a timeline.
 #
 # Beside it: guests, core-digest, vmlinuz, vmlinux (without symbols), initrd.
 #
@@ -15,7 +15,7 @@ GDB=(gdb -q -batch -nx -iex 'set charset ASCII' -iex 'set pagination off' -iex '
 
 line=${FAST_LINE/ nokaslr/}
 printf '%s\n' 'mount -t proc proc /proc' \
-	'grep -E " (_stext|linux_banner|chacha_block_generic|chacha_permute|do_sys_openat2|jiffies_64)$" /proc/kallsyms' \
+	'grep -E -A1 " (_stext|linux_banner|chacha_permute|chacha_block_generic|jiffies_64)$" /proc/kallsyms' \
 	'dd if=/dev/urandom of=/dev/null bs=1M count=8' 'i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done' 'sleep 1' \
 	'poweroff -f' |
 	timeout 400 ttvm run vmlinuz --initrd initrd --append "$line rdinit=/bin/sh" --mem 128M --record=linux.zst \
@@ -86,7 +86,7 @@ compare()
 {
 	local name=$1 n=$2 why part pattern
 	look core >commands
-	timeout 200 "${GDB[@]}" -c "core.$n" -ex "add-symbol-file vmlinux.symbols -o 0x$offset" -x commands >core.gdb 2>&1 </dev/null
+	timeout 200 "${GDB[@]}" -iex 'set osabi GNU/Linux' -c "core.$n" -ex "add-symbol-file vmlinux.symbols -o 0x$offset" -x commands >core.gdb 2>&1 </dev/null
 	look past >commands
 	timeout 400 ttvm debug linux.zst --to-instr "$n" -- "${GDB[@]:1}" -ex "add-symbol-file vmlinux.symbols -o 0x$offset" \
 		-x commands >past.gdb 2>&1 </dev/null
@@ -113,6 +113,45 @@ compare middle $middle
 verdict dump/another-n-differs "$([ "$(./core-digest "core.$late")" != "$(./core-digest "core.$middle")" ] || echo "the same memory")"
 [ "$FAILED" = 0 ] || cp -- *.json *.regs *.err kallsyms linux.console "$OUT"
 
+# ---- a timeline ----
+
+# timeline NAME JQ: is it so in NAME.perfetto? Entries are e, those of a track track("NAME").
+timeline()
+{
+	jq -e --slurpfile info linux.info 'def e: .traceEvents[] | select(.ph != "M");
+		([.traceEvents[] | select(.name == "thread_name") | { (.args.name): .tid }] | add) as $tids
+		| def track($name): [e | select(.tid == $tids[$name])];
+		$info[0] as $info | '"$2" "$1.perfetto" >/dev/null || echo "not so: $2"
+}
+
+ttvm info --json --events linux.zst >linux.info
+timeout 400 ttvm trace linux.zst --perfetto replay.perfetto 2>trace.err </dev/null || not_ok trace/replay "$(one_line trace.err)"
+ttvm trace linux.zst --perfetto log.perfetto --log-only 2>trace-log.err || not_ok trace/log-only "$(one_line trace-log.err)"
+for name in replay log; do
+	verdict "trace/$name/events" "$(timeline $name '[track("log")[] | .name | split(" ")[0]] == [$info.event_list[].kind]
+		and [track("log")[].args.event] == [$info.event_list[].number]')"
+	verdict "trace/$name/monotonic" "$(timeline $name '. as $all
+		| all($tids[]; . as $tid | [$all.traceEvents[] | select(.ph != "M" and .tid == $tid).ts] | . == sort)')"
+	verdict "trace/$name/instructions" "$(timeline $name '[track("log")[] | .args.instr // empty] | . == sort
+		and (length > 10) and .[-1] == $info.instructions')"
+done
+# The replay knows the instruction of every event; where the log has it, too, it is the same.
+verdict trace/replay/same-instructions "$(timeline replay '[track("log")[].args.instr] as $there
+	| all($info.event_list[] | select(.instructions); .instructions == $there[.number])')"
+verdict trace/replay/time "$(timeline replay '(track("log") | .[-1].ts / 1e6) as $seconds
+	| $seconds >= $info.guest_seconds_at_least and $seconds < 2 * $info.guest_seconds_at_least + 10')"
+verdict trace/replay/interrupts "$(timeline replay '(track("interrupts") | length) >=
+	([$info.event_list[] | select(.vector)] | length)')"
+verdict trace/replay/idle "$(timeline replay '([track("vCPU 0")[].dur] | add) > 0.9e6')" # `sleep 1`
+verdict trace/replay/exits "$(timeline replay '[track("exits")[].args.exit] | . == [range(1; length + 1)]')"
+jq -r '.traceEvents[] | select(.args.device == "serial0") | .name' replay.perfetto >console.lines
+verdict trace/replay/console "$(tr -d '\r' <linux.console | cut -c1-199 | tr -c ' -~\n' '?' | grep . |
+	diff - <(grep . console.lines) 2>&1 | head -n 3 | tr '\n' ' ')"
+verdict trace/said "$([ "$(field events trace.err)" = "$(field events rec.err)" ] &&
+	[ "$(field events trace-log.err)" = "$(field events rec.err)" ] || one_line trace.err)"
+expect trace/full-disk 1 'small/trace: No space left' sh -c 'mkdir -p small; mount -t tmpfs -o size=64k small small
+	ttvm trace linux.zst --log-only --perfetto small/trace; status=$?; umount small; exit $status'
+
 # A disk that is too small, and then a file that must stay as it was.
 mkdir -p small
 mount -t tmpfs -o size=1M small small
@@ -121,6 +160,6 @@ expect dump/disk-full 1 'small/core: No space left on device' ttvm dump linux.zs
 verdict dump/unharmed "$([ "$(cat small/core)" = before ] && [ "$(ls small)" = core ] || ls -l small)"
 expect dump/no-file 1 '/dev/full: not a regular file' ttvm dump linux.zst --to-instr 1000 -o /dev/full
 expect dump/past-the-end 1 'the recording ends after' ttvm dump linux.zst --to-instr $((length + 1)) -o core
-ttvm run guests/page-fault --mem 32M --console none --record=tiny.zst 2>/dev/null </dev/null
+ttvm run guests/tight-loop --mem 32M --console none --record=tiny.zst 2>/dev/null </dev/null
 expect dump/no-linux 0 'osrelease=- kernel-offset=-' ttvm dump tiny.zst -o core.tiny
 [ "$FAILED" = 0 ]
