@@ -157,9 +157,9 @@ struct tt_goal {
 };
 
 /*
- * Somebody who writes down what happens in a replay. Calls are made on the vCPU's thread, with the device lock and the vCPU as
- * the machine's current one: tt_machine_now() and the seam's instructions() say when it is. They must change nothing. Each
- * may be NULL.
+ * Somebody who writes down what happens in a replay. Calls are made on the vCPU's thread, with the device lock and the
+ * vCPU as the machine's current one: tt_machine_now() and the seam's instructions() say when it is. They must change
+ * nothing. Each may be NULL.
  */
 struct tt_witness {
 	/* Event number `number` of the log has taken effect. A mark is told of early, and knows its moment itself. */

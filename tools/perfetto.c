@@ -2,11 +2,12 @@
 /*
  * perfetto.c - writing Chrome's JSON trace events ("Trace Event Format", the Chromium project).
  *
- * An object whose traceEvents is an array of entries: ph is "M" (a name), "i" (an instant) or "X" (with a duration), ts and dur
- * are in microseconds, pid and tid make a track. Perfetto's own format is protobuf, which needs a library to write and cannot be
- * read by eye or jq; its user interface reads both.
+ * An object whose traceEvents is an array of entries: ph is "M" (a name), "i" (an instant) or "X" (with a duration), ts
+ * and dur are in microseconds, pid and tid make a track. Perfetto's own format is protobuf, which needs a library to
+ * write and cannot be read by eye or jq; its user interface reads both.
  *
- * One entry stands on a line, so the file can be written as it comes. ts is written with three decimals: exact to the nanosecond.
+ * One entry stands on a line, so the file can be written as it comes. ts is written with three decimals: exact to the
+ * nanosecond.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -94,8 +95,8 @@ static void put_entry(struct perfetto *p, unsigned int track, char ph, uint64_t 
 	if (!(p->named & 1u << track)) {
 		p->named |= 1u << track;
 		put_name(p, "thread", track, track_name(track, text));
-		put(p, ",\n{\"ph\":\"M\",\"pid\":%d,\"tid\":%u,\"name\":\"thread_sort_index\",\"args\":{\"sort_index\":%u}}", PID,
-		    track, track);
+		put(p, ",\n{\"ph\":\"M\",\"pid\":%d,\"tid\":%u,\"name\":\"thread_sort_index\","
+		       "\"args\":{\"sort_index\":%u}}", PID, track, track);
 	}
 	if (ns < p->last[track])
 		ns = p->last[track];
@@ -120,7 +121,8 @@ void perfetto_instant(struct perfetto *p, unsigned int track, uint64_t ns, const
 	put_entry(p, track, 'i', ns, 0, name, args);
 }
 
-void perfetto_slice(struct perfetto *p, unsigned int track, uint64_t ns, uint64_t duration, const char *name, json_t *args)
+void perfetto_slice(struct perfetto *p, unsigned int track, uint64_t ns, uint64_t duration, const char *name,
+		    json_t *args)
 {
 	put_entry(p, track, 'X', ns, duration, name, args);
 }

@@ -38,12 +38,13 @@ int perfetto_create(struct perfetto *p, const char *path, const char *log, bool 
 /* From the beginning again: what is in the file already is not written twice. */
 void perfetto_restart(struct perfetto *p);
 /*
- * One entry of a track: `name` at `ns` since the start, or from there on for `duration` ns. args becomes ours; it may be NULL.
- * Entries of a track come by rising time; one that is earlier (by rounding) is moved to the last one's. name may be anything: it is
- * made printable.
+ * One entry of a track: `name` at `ns` since the start, or from there on for `duration` ns. args becomes ours; it may
+ * be NULL. Entries of a track come by rising time; one that is earlier (by rounding) is moved to the last one's. name
+ * may be anything: it is made printable.
  */
 void perfetto_instant(struct perfetto *p, unsigned int track, uint64_t ns, const char *name, json_t *args);
-void perfetto_slice(struct perfetto *p, unsigned int track, uint64_t ns, uint64_t duration, const char *name, json_t *args);
+void perfetto_slice(struct perfetto *p, unsigned int track, uint64_t ns, uint64_t duration, const char *name,
+		    json_t *args);
 /* End and close the file. 0, or the first -errno. */
 int perfetto_finish(struct perfetto *p);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * trace_timeline.c - see trace_timeline.h. Every entry has the instruction at which it happened: `ttvm debug --to-instr` goes
- * there.
+ * trace_timeline.c - see trace_timeline.h. Every entry has the instruction at which it happened: `ttvm debug
+ * --to-instr` goes there.
  */
 #include <string.h>
 
@@ -30,7 +30,8 @@ static json_t *event_args(uint64_t number, const struct tt_event *event, uint64_
 	if (instructions)
 		json_object_set_new(args, "instr", json_integer((json_int_t)instructions));
 	if (event->kind == TT_EVENT_SYNC || event->kind == TT_EVENT_INPUT)
-		json_object_set_new(args, "vector", event->vector == TT_VECTOR_NONE ? json_null() : json_integer(event->vector));
+		json_object_set_new(args, "vector", event->vector == TT_VECTOR_NONE ? json_null() :
+										      json_integer(event->vector));
 	if (event->kind == TT_EVENT_INPUT) {
 		json_object_set_new(args, "input", json_string(input_name(event->input_id)));
 		json_object_set_new(args, "bytes", json_integer(event->payload_len));
@@ -64,7 +65,8 @@ static void put_event(struct trace_timeline *t, uint64_t number, const struct tt
 	t->events++;
 	/* Told of at the event before, which is earlier; what follows is later. */
 	if (read_mark(event, &mark, name + 5)) {
-		perfetto_instant(t->perfetto, PERFETTO_EVENTS, mark.time, name, event_args(number, event, mark.instructions));
+		perfetto_instant(t->perfetto, PERFETTO_EVENTS, mark.time, name,
+				 event_args(number, event, mark.instructions));
 		return;
 	}
 	perfetto_instant(t->perfetto, PERFETTO_EVENTS, ns, event_kind_name(event->kind),

@@ -31,7 +31,7 @@ struct trace_timeline {
 
 /* Give timeline->witness to the replayer. perfetto is borrowed. */
 void timeline_init(struct trace_timeline *timeline, struct perfetto *perfetto);
-/* Before each try: look at this machine. Console, disks and networks are tapped; network taps are handed on by the caller. */
+/* Before each try: look at this machine. Console and disks are tapped; the caller, who taps networks, hands on the frames. */
 void timeline_begin(struct trace_timeline *timeline, struct tt_machine *m);
 void timeline_frame(struct trace_timeline *timeline, unsigned int index, bool to_guest, size_t len);
 /* After the last try: what is still open is written. */

@@ -7,14 +7,14 @@
  *	notes			per vCPU CORE/NT_PRSTATUS and CORE/NT_FPREGSET, then QEMU; VMCOREINFO
  *	memory			each region of RAM once, from a multiple of 4096 on; pages of zeros are holes
  *
- * Who reads physical memory (crash, makedumpfile, drgn, volatility) takes the first PT_LOAD whose p_paddr fits: one of the
- * regions. gdb reads by p_vaddr, so all that vCPU 0's page tables map has a PT_LOAD of its own, which shows the same bytes of
- * the file; that is what QEMU's `dump-guest-memory -p` does. A region's own p_vaddr is where Linux maps it whole, in its
- * direct map, as in the vmcores of kdump; without such a place it is PHYSICAL_ALIAS + p_paddr, where no x86-64 has memory,
- * and without paging p_paddr.
+ * Who reads physical memory (crash, makedumpfile) takes the first PT_LOAD whose p_paddr fits: one of
+ * the regions. gdb reads by p_vaddr, so all that vCPU 0's page tables map has a PT_LOAD of its own, which shows the
+ * same bytes of the file; that is what QEMU's `dump-guest-memory -p` does. A region's own p_vaddr is where Linux maps
+ * it whole, in its direct map, as in the vmcores of kdump; without such a place it is PHYSICAL_ALIAS + p_paddr, where
+ * no x86-64 has memory, and without paging p_paddr.
  *
- * The note QEMU (struct qemu_state; target/i386/arch_dump.c there) has the system registers that NT_PRSTATUS lacks: crash finds the
- * kernel by them when there is no VMCOREINFO.
+ * The note QEMU (struct qemu_state; target/i386/arch_dump.c there) has the system registers that NT_PRSTATUS lacks:
+ * crash finds the kernel by them when there is no VMCOREINFO.
  */
 #include <elf.h>
 #include <errno.h>
@@ -177,7 +177,7 @@ static void add_region(struct output *o, uint64_t physical, uint64_t size)
 	o->num_regions++;
 }
 
-/* Where the region is mapped as a whole in the upper half, which is the kernel's; the last such place is as good as any. */
+/* Where the region is mapped as a whole in the upper half, which is the kernel's; one such place is as good as another. */
 static void place_region(const struct output *o, struct region *r, bool paging)
 {
 	size_t i;
@@ -295,8 +295,8 @@ static int write_all(int fd, const void *data, size_t len, uint64_t offset)
 }
 
 /*
- * More segments than e_phnum can count: their number stands in the one section header, behind the program headers (System V
- * ABI, chapter 4, PN_XNUM).
+ * More segments than e_phnum can count: their number stands in the one section header, behind the program headers
+ * (System V ABI, chapter 4, PN_XNUM).
  */
 static int write_headers(struct output *o, uint64_t *size)
 {
@@ -341,7 +341,8 @@ static bool is_zero(const uint8_t *page)
 }
 
 /* Bits of pages that were never touched are 0: reading those would give them memory. */
-static int write_region(const struct output *o, const struct region *r, const uint64_t *touched, struct vmcore_stats *stats)
+static int write_region(const struct output *o, const struct region *r, const uint64_t *touched,
+			struct vmcore_stats *stats)
 {
 	const struct vmcore *core = o->core;
 	uint64_t first = (r->data - core->memory->hva) / TT_PAGE_SIZE, at, run;

@@ -26,8 +26,8 @@ struct vmcore_stats {
 };
 
 /*
- * Write it to path, which is replaced when the new file is complete, and is unharmed before. For its owner only: it is all of a
- * machine's memory. 0, or -errno with err filled in; -EINTR: progress said so.
+ * Write it to path, which is replaced when the new file is complete, and is unharmed before. For its owner only: it is
+ * all of a machine's memory. 0, or -errno with err filled in; -EINTR: progress said so.
  */
 int vmcore_write(const struct vmcore *core, const char *path, struct vmcore_stats *stats, struct tt_error *err);
 

@@ -2,10 +2,10 @@
 /*
  * vmcoreinfo.c - finding a Linux guest's VMCOREINFO.
  *
- * The kernel keeps it at boot as an ELF note that begins on a page of its own (kernel/vmcore_info.c), and tells a hypervisor
- * where through the fw_cfg file etc/vmcoreinfo, if there is one. We look for the note itself: that needs nothing of the
- * guest, and works with recordings that were made before. A copy that an earlier kernel has left, or a file in the page
- * cache, is told apart by what it says: the kernel's release must stand where it says that it does.
+ * The kernel keeps it at boot as an ELF note that begins on a page of its own (kernel/vmcore_info.c), and tells a
+ * hypervisor where through the fw_cfg file etc/vmcoreinfo, if there is one. We look for the note itself: that needs
+ * nothing of the guest, and works with recordings that were made before. A copy that an earlier kernel has left, or a
+ * file in the page cache, is told apart by what it says: the kernel's release must stand where it says that it does.
  */
 #include <elf.h>
 #include <errno.h>

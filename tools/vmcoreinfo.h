@@ -17,8 +17,8 @@ struct vmcoreinfo {
 #define VMCOREINFO_VALUE_MAX 128
 
 /*
- * Find the running kernel's in the memory of a machine that stands still. False: there is none, because the guest is no Linux,
- * has not come so far, or was built without CONFIG_VMCORE_INFO.
+ * Find the running kernel's in the memory of a machine that stands still. False: there is none, because the guest is no
+ * Linux, has not come so far, or was built without CONFIG_VMCORE_INFO.
  */
 bool vmcoreinfo_find(const struct tt_memory *mem, struct vmcoreinfo *info);
 /* The value of a key. False: no such key, or its value is too long. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * translate.c - from a guest-virtual to a guest-physical address, by walking the guest's page tables as the CPU would
- * (AMD APM vol. 2 chapter 5; Intel SDM vol. 3A chapter 4), and all that they map. Nothing is written: no accessed bit is set.
+ * (AMD APM vol. 2 chapter 5; Intel SDM vol. 3A chapter 4), and all that they map. Nothing is written: no accessed bit
+ * is set.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -206,8 +207,9 @@ static void add_ram(struct mapper *mp, uint64_t address, uint64_t physical, uint
 }
 
 /*
- * A table that hangs in several places is walked in the first of them only. So the walk ends soon, whatever the guest wrote
- * there: a table that leads to itself (Windows), or a hundred thousand entries that lead to the same one (KASAN's shadow).
+ * A table that hangs in several places is walked in the first of them only. So the walk ends soon, whatever the guest
+ * wrote there: a table that leads to itself (Windows), or a hundred thousand entries that lead to the same one (KASAN's
+ * shadow).
  */
 static void map_table(struct mapper *mp, uint64_t table, int level, uint64_t address)
 {

@@ -43,7 +43,8 @@ static void test_a_library_reads_it(void **state)
 	/* The second try writes what the first did not come to. */
 	for (try = 0; try < 2; try++) {
 		perfetto_restart(&p);
-		perfetto_instant(&p, PERFETTO_CONSOLE, 1234567, "quote \" back \\ \x1b[1m \xff", json_pack("{s:i}", "instr", 5));
+		perfetto_instant(&p, PERFETTO_CONSOLE, 1234567, "quote \" back \\ \x1b[1m \xff",
+				 json_pack("{s:i}", "instr", 5));
 		perfetto_slice(&p, PERFETTO_VCPU, 2000000001, 3, "halted", NULL);
 		if (try) {
 			perfetto_instant(&p, PERFETTO_CONSOLE, 1234000, "earlier", NULL);

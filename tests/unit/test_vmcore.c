@@ -142,7 +142,7 @@ static const void *get_note(struct core_file *file, const char *owner, uint32_t 
 static void test_without_paging(void **state)
 {
 	static struct tt_registers r = { .regs = { .rax = 1, .r15 = 15, .rip = 0x1234, .rflags = 1 << 16 | 2 },
-					 .sregs = { .cs.selector = 8, .cr3 = 0x77, .fs.base = 0xf5 } };
+					 .sregs = { .cs.selector = 8, .cr3 = 0x77, .fs.base = 0xf5, .gs.base = 0xf6 } };
 	struct user_regs_struct regs;
 	struct elf_prstatus status;
 	struct core_file file;
@@ -186,6 +186,7 @@ static void test_without_paging(void **state)
 	assert_int_equal(regs.eflags, 2); /* RF is the debugger's */
 	assert_int_equal(regs.cs, 8);
 	assert_int_equal(regs.fs_base, 0xf5);
+	assert_int_equal(regs.gs_base, 0xf6);
 	note = get_note(&file, "CORE", NT_FPREGSET, &size);
 	assert_non_null(note);
 	assert_int_equal(size, 512);
