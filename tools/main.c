@@ -15,6 +15,7 @@ static const struct command commands[] = {
 	{ "verify", cmd_verify, "replay a recording silently and say whether it matches" },
 	{ "info", cmd_info, "say what is in a recording" },
 	{ "trace", cmd_trace, "write what happened in a recording for Wireshark or Perfetto" },
+	{ "profile", cmd_profile, "say where the guest of a recording spent its instructions" },
 	{ "ctl", cmd_ctl, "steer a run: status, pause, resume, mark, stop" },
 	{ "disk", cmd_disk, "look at disks that travel in time, at any point of it" },
 	{ "doctor", cmd_doctor, "say whether this machine can record and replay" },

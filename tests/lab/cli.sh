@@ -22,7 +22,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf -- "$tmp"' EXIT
 OUT=$tmp/out
 mkdir -p "$OUT"
-commands='run replay debug dump verify info trace ctl doctor'
+commands='run replay debug dump verify info trace profile ctl doctor'
 
 # ---- help ----
 
@@ -84,10 +84,17 @@ bad_logs()
 	expect "usage/$1/empty-log" 4 'empty.*' "$TTVM" "$@" "$tmp/empty"
 	expect "usage/$1/not-a-log" 4 'zeros.*not a ttvm log' "$TTVM" "$@" "$tmp/zeros"
 }
-for command in replay debug verify info; do
+for command in replay debug verify info profile; do
 	bad_logs $command
 done
 bad_logs dump -o "$tmp/core"
+for range in 5 5..3 x..5 ..0; do
+	expect "usage/profile/to-instr=$range" 1 'not a range of instructions' "$TTVM" profile "$tmp/zeros" --to-instr "$range"
+done
+expect usage/profile/every 1 'every 0: not a number' "$TTVM" profile "$tmp/zeros" --every 0
+expect usage/profile/call-graph 1 'only fp' "$TTVM" profile "$tmp/zeros" --call-graph dwarf
+expect usage/profile/no-symbols 1 'no-such-file: No such file' "$TTVM" profile "$tmp/zeros" --symbols "$tmp/no-such-file"
+expect usage/profile/not-symbols 1 'zeros: neither an ELF file nor a list' "$TTVM" profile "$tmp/zeros" --symbols "$tmp/zeros"
 bad_logs trace --perfetto "$tmp/trace" --log-only
 bad_logs trace --perfetto "$tmp/trace"
 bad_logs trace --pcap "$tmp/trace"
