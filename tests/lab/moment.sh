@@ -112,47 +112,53 @@ verdict core/another-n-differs "$(grep -q '^memory=' middle.digest || one_line m
 
 # ---- a timeline ----
 
-# timeline NAME JQ: is it so in NAME.perfetto? Entries are e, those of a track track("NAME").
-timeline()
-{
-	jq -e --slurpfile info linux.info 'def e: .traceEvents[] | select(.ph != "M");
-		([.traceEvents[] | select(.name == "thread_name") | { (.args.name): .tid }] | add) as $tids
-		| def track($name): [e | select(.tid == $tids[$name])];
-		$info[0] as $info | '"$2" "$1.perfetto" >/dev/null || echo "not so: $2"
-}
-
 ttvm info --json --events linux.zst >linux.info
+ttvm disk log disk --json >disk.info
 timeout 400 ttvm trace linux.zst --perfetto replay.perfetto 2>trace.err </dev/null ||
 	not_ok trace/replay "$(one_line trace.err)"
 ttvm trace linux.zst --perfetto log.perfetto --log-only 2>trace-log.err ||
 	not_ok trace/log-only "$(one_line trace-log.err)"
-for name in replay log; do
-	verdict "trace/$name/events" "$(timeline $name '[track("log")[] | .name | split(" ")[0]] == [$info.event_list[].kind]
-		and [track("log")[].args.event] == [$info.event_list[].number]')"
-	verdict "trace/$name/monotonic" "$(timeline $name '. as $all
-		| all($tids[]; . as $tid | [$all.traceEvents[] | select(.ph != "M" and .tid == $tid).ts] | . == sort)')"
-	verdict "trace/$name/instructions" "$(timeline $name '[track("log")[] | .args.instr // empty] | . == sort
-		and (length > 10) and .[-1] == $info.instructions')"
-done
-# The replay knows the instruction of every event; where the log has it, too, it is the same.
-verdict trace/replay/same-instructions "$(timeline replay '[track("log")[].args.instr] as $there
-	| all($info.event_list[] | select(.instructions); .instructions == $there[.number])')"
-verdict trace/replay/time "$(timeline replay '(track("log") | .[-1].ts / 1e6) as $seconds
-	| $seconds >= $info.guest_seconds_at_least and $seconds < 2 * $info.guest_seconds_at_least + 10')"
-verdict trace/replay/interrupts "$(timeline replay '(track("interrupts") | length) >=
-	([$info.event_list[] | select(.vector)] | length)')"
-verdict trace/replay/idle "$(timeline replay '([track("vCPU 0")[].dur] | add) > 0.9e6')" # `sleep 1`
-verdict trace/replay/exits "$(timeline replay '[track("exits")[].args.exit] | . == [range(1; length + 1)]')"
+
+# What must be true of a timeline: of any, and of one that a replay has made. All at once, because jq is slow here.
+# track(NAME) are its entries.
+common='{
+	events: ([track("log")[].name | split(" ")[0]] == [$info.event_list[].kind]
+		and [track("log")[].args.event] == [$info.event_list[].number]),
+	monotonic: all($tids[]; . as $tid | [$all[] | select(.tid == $tid).ts] | . == sort),
+	instructions: ([track("log")[].args.instr // empty] | . == sort and length > 10 and .[-1] == $info.instructions)
+}'
+# The replay knows the instruction of every event; where the log has it, too, it is the same. The disk's history knows that
+# of each flush. The guest has slept for a second.
+replay='{
+	"same-instructions": ([track("log")[].args.instr] as $there
+		| all($info.event_list[] | select(.instructions); .instructions == $there[.number])),
+	time: (track("log")[-1:][0].ts / 1e6 | . >= $info.guest_seconds_at_least
+		and . < 2 * $info.guest_seconds_at_least + 10),
+	interrupts: ((track("interrupts") | length) >= ([$info.event_list[] | select(.vector)] | length)),
+	idle: (([track("vCPU 0")[].dur] | add) > 0.9e6),
+	exits: ([track("exits")[].args.exit] | . == [range(1; length + 1)]),
+	reads: ([track("disk 0")[] | select(.name == "read" and .args.bytes == 4096)] | length >= 50),
+	writes: ([track("disk 0")[] | select(.name == "write" and .args.bytes == 4096)] | length >= 20),
+	flushes: ([$disk[][].instr | select(. != null and . > 0)] | length >= 5
+		and . - [track("disk 0")[] | select(.name == "flush") | .args.instr] == [])
+}'
+# timeline NAME CHECKS
+timeline()
+{
+	jq -r --slurpfile infos linux.info --slurpfile disk disk.info '$infos[0] as $info
+		| [.traceEvents[] | select(.ph != "M")] as $all
+		| ([.traceEvents[] | select(.name == "thread_name") | { (.args.name): .tid }] | add) as $tids
+		| def track($name): [$all[] | select(.tid == $tids[$name])];
+		'"$2"' | to_entries[] | "\(.key) \(.value)"' "$1.perfetto" >checked 2>jq.err || not_ok "trace/$1" "$(one_line jq.err)"
+	while read -r name value; do
+		verdict "trace/$1/$name" "$([ "$value" = true ] || echo "it is not so")"
+	done <checked
+}
+timeline log "$common"
+timeline replay "$common + $replay"
 jq -r '.traceEvents[] | select(.args.device == "serial0") | .name' replay.perfetto >console.lines
 verdict trace/replay/console "$(tr -d '\r' <linux.console | cut -c1-199 | tr -c ' -~\n' '?' | grep . |
 	diff - <(grep . console.lines) 2>&1 | head -n 3 | tr '\n' ' ')"
-verdict trace/replay/disk "$(timeline replay '([track("disk 0")[] | select(.name == "read" and .args.bytes == 4096)]
-	| length) >= 50 and ([track("disk 0")[] | select(.name == "write" and .args.bytes == 4096)] | length) >= 20')"
-# The disk's own history knows the instruction of each flush.
-verdict trace/replay/flushes "$(ttvm disk log disk --json | jq -e --slurpfile trace replay.perfetto '
-	[.[].instr | select(. != null and . > 0)] as $history
-	| [$trace[0].traceEvents[] | select(.name == "flush") | .args.instr] as $seen
-	| ($history | length) >= 5 and $history - $seen == []' >/dev/null || ttvm disk log disk | tail -n 3)"
 verdict trace/said "$([ "$(field events trace.err)" = "$(field events rec.err)" ] &&
 	[ "$(field events trace-log.err)" = "$(field events rec.err)" ] || one_line trace.err)"
 expect trace/full-disk 1 'small/trace: No space left' sh -c 'mkdir -p small; mount -t tmpfs -o size=64k small small
@@ -161,12 +167,8 @@ expect trace/full-disk 1 'small/trace: No space left' sh -c 'mkdir -p small; mou
 # ---- a profile ----
 
 # From a timeline to a profile: what the guest does between two lines of its console.
-console_at()
-{
-	jq --arg name "$1" '[.traceEvents[] | select(.args.device == "serial0" and (.name | endswith($name)))
-		| .args.instr][0]' replay.perfetto
-}
-begin=$(console_at begin-2) end=$(console_at end-2)
+read -r begin end < <(jq -r '[.traceEvents[] | select(.args.device == "serial0")] as $lines
+	| [("begin-2", "end-2") as $mark | first($lines[] | select(.name | endswith($mark)) | .args.instr)] | @tsv' replay.perfetto)
 every=$(((end - begin) / 100 + 1))
 for run in one two; do
 	file=kallsyms
