@@ -83,6 +83,7 @@ check:
 
 bench:
 	@tests/bench/run
+	@tests/bench/travel
 
 lint:
 	@tests/lint

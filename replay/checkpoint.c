@@ -8,44 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint.h"
-#include "pages.h"
+#include "checkpoint_list.h"
 
 #define FIRST_INTERVAL 16000000ull /* instructions */
 #define MAX_ROW 512
 #define MAX_NEAR 24
 
-struct checkpoint {
-	uint64_t instruction;
-	uint64_t serial;	/* which was taken first */
-	uint64_t note;		/* the caller's */
-	bool near;
-	struct tt_snapshot *snapshot;
-	struct tt_replayer_place place;
-};
-
-struct tt_checkpoints {
-	struct tt_replayer *rep;
-	struct tt_machine *machine;
-	char recording[TT_RECORDING_ID_SIZE];
-	uint64_t limit;
-	uint64_t interval;
-	struct tt_pages *pages;
-	struct checkpoint *list; /* ascending */
-	size_t count;
-	size_t room;
-	uint64_t *written;	/* pages written since the machine was at `at` */
-	uint64_t words;		/* of such a bitmap */
-	uint64_t at;		/* the checkpoint that the machine comes from */
-	uint64_t taken;
-	uint64_t loaded;
-	uint64_t snapshot_bytes;
-};
-
 int tt_checkpoints_create(struct tt_replayer *rep, struct tt_machine *m, const char *recording, uint64_t limit,
 			  struct tt_checkpoints **checkpoints, struct tt_error *err)
 {
-	uint64_t num_pages = m->memory.size / TT_PAGE_SIZE;
 	struct tt_checkpoints *c = calloc(1, sizeof(*c));
 
 	if (!c)
@@ -54,11 +25,9 @@ int tt_checkpoints_create(struct tt_replayer *rep, struct tt_machine *m, const c
 	c->machine = m;
 	snprintf(c->recording, sizeof(c->recording), "%s", recording);
 	c->limit = limit;
-	c->interval = FIRST_INTERVAL;
-	c->words = (num_pages + 63) / 64;
-	c->pages = tt_pages_create(num_pages);
+	c->words = (m->memory.size / TT_PAGE_SIZE + 63) / 64;
 	c->written = calloc(c->words, sizeof(*c->written));
-	if (!c->pages || !c->written) {
+	if (!c->written || tt_checkpoints_clear(c)) {
 		tt_checkpoints_destroy(c);
 		return tt_fail(err, -ENOMEM, "out of memory");
 	}
@@ -66,14 +35,24 @@ int tt_checkpoints_create(struct tt_replayer *rep, struct tt_machine *m, const c
 	return 0;
 }
 
+int tt_checkpoints_clear(struct tt_checkpoints *c)
+{
+	while (c->count)
+		free(c->list[--c->count].snapshot);
+	tt_pages_destroy(c->pages);
+	c->pages = tt_pages_create(c->machine->memory.size / TT_PAGE_SIZE);
+	memset(c->written, 0, c->words * sizeof(*c->written));
+	c->interval = FIRST_INTERVAL;
+	c->snapshot_bytes = c->at = 0;
+	return c->pages ? 0 : -ENOMEM;
+}
+
 void tt_checkpoints_destroy(struct tt_checkpoints *c)
 {
-	size_t i;
-
 	if (!c)
 		return;
-	for (i = 0; i < c->count; i++)
-		free(c->list[i].snapshot);
+	while (c->count)
+		free(c->list[--c->count].snapshot);
 	free(c->list);
 	free(c->written);
 	tt_pages_destroy(c->pages);
@@ -130,7 +109,7 @@ uint64_t tt_checkpoint_due(const struct tt_checkpoints *c, uint64_t instruction)
 	return c->count ? last + c->interval : 0;
 }
 
-static struct checkpoint *insert(struct tt_checkpoints *c, uint64_t instruction)
+struct checkpoint *checkpoint_insert(struct tt_checkpoints *c, uint64_t instruction)
 {
 	size_t at = count_before(c, instruction), room = c->room ? 2 * c->room : 64;
 	struct checkpoint *list = c->list;
@@ -187,7 +166,7 @@ static bool drop_near(struct tt_checkpoints *c)
 	return oldest != NULL;
 }
 
-static void make_room(struct tt_checkpoints *c)
+void checkpoints_make_room(struct tt_checkpoints *c)
 {
 	size_t near = 0, i;
 	bool odd = false;
@@ -198,13 +177,13 @@ static void make_room(struct tt_checkpoints *c)
 		drop_near(c);
 	while (bytes_of(c) > c->limit && drop_near(c))
 		;
-	if (c->count < 3 || (bytes_of(c) <= c->limit && c->count <= MAX_ROW))
-		return;
-	c->interval *= 2;
-	for (i = c->count - 1; i > 0; i--) {
-		odd = !odd;
-		if (odd && !c->list[i].near)
-			drop(c, &c->list[i]);
+	while (c->count >= 3 && (bytes_of(c) > c->limit || c->count > MAX_ROW)) {
+		c->interval *= 2;
+		for (i = c->count - 1; i > 0; i--) {
+			odd = !odd;
+			if (odd && !c->list[i].near)
+				drop(c, &c->list[i]);
+		}
 	}
 }
 
@@ -228,6 +207,14 @@ static int move_pages(struct tt_checkpoints *c, uint64_t instruction, bool keep)
 	return ret;
 }
 
+int checkpoints_begin(struct tt_checkpoints *c, struct tt_error *err)
+{
+	int ret = tt_machine_track_writes(c->machine, err);
+
+	tt_memory_touched(&c->machine->memory, c->written);
+	return ret;
+}
+
 int tt_checkpoint_take(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, bool near,
 		       uint64_t note, struct tt_error *err)
 {
@@ -242,15 +229,10 @@ int tt_checkpoint_take(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t 
 	ret = tt_snapshot_take(c->machine, &snapshot, err);
 	if (ret)
 		return ret;
-	if (c->count) {
-		ret = tt_machine_written_pages(c->machine, c->written);
-	} else {
-		ret = tt_machine_track_writes(c->machine, err);
-		tt_memory_touched(&c->machine->memory, c->written);
-	}
+	ret = c->count ? tt_machine_written_pages(c->machine, c->written) : checkpoints_begin(c, err);
 	if (!ret)
 		ret = move_pages(c, instruction, true);
-	k = ret ? NULL : insert(c, instruction);
+	k = ret ? NULL : checkpoint_insert(c, instruction);
 	if (!k) {
 		free(snapshot);
 		return tt_fail(err, ret ? ret : -ENOMEM, "cannot take a checkpoint: %s", strerror(ret ? -ret : ENOMEM));
@@ -262,7 +244,7 @@ int tt_checkpoint_take(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t 
 	c->snapshot_bytes += tt_snapshot_size(snapshot);
 	c->at = instruction;
 	memset(c->written, 0, c->words * sizeof(*c->written));
-	make_room(c);
+	checkpoints_make_room(c);
 	return 0;
 }
 
@@ -327,6 +309,11 @@ int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t 
 	c->loaded++;
 	memset(c->written, 0, c->words * sizeof(*c->written));
 	return 0;
+}
+
+uint64_t tt_checkpoints_taken(const struct tt_checkpoints *c)
+{
+	return c->taken;
 }
 
 void tt_checkpoints_get_stats(const struct tt_checkpoints *c, struct tt_timeline_stats *stats)

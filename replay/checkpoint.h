@@ -23,6 +23,17 @@ struct tt_checkpoints;
 int tt_checkpoints_create(struct tt_replayer *rep, struct tt_machine *m, const char *recording, uint64_t limit,
 			  struct tt_checkpoints **checkpoints, struct tt_error *err);
 void tt_checkpoints_destroy(struct tt_checkpoints *c);
+/* Forget all of them. 0 or -ENOMEM. */
+int tt_checkpoints_clear(struct tt_checkpoints *c);
+/*
+ * Those that an earlier session has left in a file (checkpoint_cache.c), with the bytes that the caller had to keep with them (*note
+ * is freed by this one); before the machine runs. 0, or -errno, and there are none:
+ * -ENOENT no file, -EPERM not this user's alone, -ESTALE of another recording, program or machine, -EBADMSG damaged.
+ */
+int tt_checkpoints_load(struct tt_checkpoints *c, const char *path, void **note, size_t *note_size, struct tt_error *err);
+/* Leave them there for the next one; the file is replaced when the new one is complete. 0 or -errno. */
+int tt_checkpoints_save(const struct tt_checkpoints *c, const char *path, const void *note, size_t note_size,
+			struct tt_error *err);
 
 /* The machine is at `instruction`: take a checkpoint, if there is none yet. near: not for the row. note: for the caller. */
 int tt_checkpoint_take(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, bool near,
@@ -39,6 +50,8 @@ uint64_t tt_checkpoint_due(const struct tt_checkpoints *c, uint64_t instruction)
  */
 int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, uint64_t *note,
 		       struct tt_error *err);
+/* How many there ever were. */
+uint64_t tt_checkpoints_taken(const struct tt_checkpoints *c);
 void tt_checkpoints_get_stats(const struct tt_checkpoints *c, struct tt_timeline_stats *stats);
 
 #endif /* TTVM_REPLAY_CHECKPOINT_H */

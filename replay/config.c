@@ -90,7 +90,13 @@ static json_t *save_nets(const struct tt_machine_config *config)
 	return array;
 }
 
-int tt_config_save(const struct tt_machine_config *config, const char *id,
+static json_t *save_origin(const struct tt_origin *origin)
+{
+	return origin->id[0] ? json_pack("{s:s, s:I}", "id", origin->id, "instructions", (json_int_t)origin->instructions) :
+			       json_null();
+}
+
+int tt_config_save(const struct tt_machine_config *config, const char *id, const struct tt_origin *origin,
 		   const struct tt_disk_source *disks, struct tt_log_section *sections, char **json,
 		   struct tt_error *err)
 {
@@ -103,7 +109,7 @@ int tt_config_save(const struct tt_machine_config *config, const char *id,
 	uname(&host);
 	to_hex(config->rng_seed, sizeof(config->rng_seed), seed);
 	root = json_pack("{s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:b}, "
-			 "s:{s:s, s:s, s:s, s:s, s:I, s:b}}",
+			 "s:{s:s, s:o, s:s, s:s, s:s, s:I, s:b}}",
 			 "format", FORMAT_NAME, "version", FORMAT_VERSION,
 			 "machine",
 			 "memory", (json_int_t)config->memory_size,
@@ -118,6 +124,7 @@ int tt_config_save(const struct tt_machine_config *config, const char *id,
 			 "virtio_console", config->virtio_console,
 			 "recording",
 			 "id", id,
+			 "origin", save_origin(origin),
 			 "host_kernel", host.release,
 			 "host_cpu", pmu ? pmu->name : "unknown",
 			 "ttvm", TTVM_VERSION,
@@ -240,12 +247,16 @@ static int load_devices(json_t *machine, struct tt_machine_config *config,
 static void load_facts(json_t *root, struct tt_recording_facts *facts)
 {
 	const char *id = "", *kernel = "", *cpu = "", *version = "";
-	json_int_t started = 0;
+	const char *origin = "";
+	json_int_t started = 0, common = 0;
 	int exact = 0;
 
 	json_unpack(root, "{s:{s?s, s?s, s?s, s?s, s?I, s?b}}", "recording", "id", &id, "host_kernel", &kernel,
 		    "host_cpu", &cpu, "ttvm", &version, "started", &started, "exact_instructions", &exact);
+	json_unpack(root, "{s:{s:{s:s, s:I}}}", "recording", "origin", "id", &origin, "instructions", &common);
 	snprintf(facts->id, sizeof(facts->id), "%s", id);
+	snprintf(facts->origin.id, sizeof(facts->origin.id), "%s", origin);
+	facts->origin.instructions = common;
 	snprintf(facts->host_kernel, sizeof(facts->host_kernel), "%s", kernel);
 	snprintf(facts->host_cpu, sizeof(facts->host_cpu), "%s", cpu);
 	snprintf(facts->ttvm_version, sizeof(facts->ttvm_version), "%s", version);

@@ -93,9 +93,9 @@ static int wrap(struct ttdisk *history, bool readonly, bool written, struct tt_d
 	hd->disk.ops = &history_ops;
 	hd->disk.sectors = info.sectors;
 	hd->disk.readonly = readonly;
-	/* The same for the same disk wherever it lies, so that a guest finds it by /dev/disk/by-id. */
+	/* The same for the same disk wherever it lies, and for its branches: a guest finds it by /dev/disk/by-id. */
 	snprintf(hd->disk.serial, sizeof(hd->disk.serial), "ttvm-%015llx",
-		 (unsigned long long)XXH64(info.uuid, strlen(info.uuid), 0) >> 4);
+		 (unsigned long long)XXH64(info.root, strlen(info.root), 0) >> 4);
 	hd->history = history;
 	hd->written = written;
 	*disk = &hd->disk;
@@ -188,6 +188,27 @@ int tt_disk_open_departure(const struct tt_disk_source *source, const char *path
 		return tt_fail(err, -ESTALE, "%s: not the disk that the recording was made with", path);
 	}
 	return 0;
+}
+
+int tt_disk_open_branch(const struct tt_disk_source *parent, const char *path, const char *folder,
+			const char *branch, const char *recording, struct tt_disk **disk,
+			struct tt_disk_source *source, struct tt_error *err)
+{
+	const struct ttdisk_point point = { TTDISK_DEPARTURE, 0, parent->departure };
+	char beside[PATH_MAX];
+	int ret;
+
+	if (!path)
+		path = find_history(parent, folder, beside, sizeof(beside));
+	ret = ttdisk_branch(path, &point, branch, err);
+	if (!ret)
+		ret = tt_disk_open_now(branch, false, recording, disk, source, err);
+	if (ret)
+		return ret;
+	if (source->sectors == parent->sectors && !strcmp(source->serial, parent->serial))
+		return 0;
+	history_close(*disk);
+	return tt_fail(err, -ESTALE, "%s: not the disk that the recording was made with", path);
 }
 
 int tt_disk_goto(struct tt_disk *disk, const char *recording, uint64_t instruction, struct tt_error *err)

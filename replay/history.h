@@ -33,6 +33,13 @@ int tt_disk_open_now(const char *path, bool readonly, const char *recording, str
 int tt_disk_open_departure(const struct tt_disk_source *source, const char *path, const char *folder,
 			   struct tt_disk **disk, struct tt_error *err);
 /*
+ * A new history, at the path `branch`, over the disk as it was at the start of a recording; a run on it is recorded as
+ * `recording`. path and folder as above, the rest as in tt_disk_open_now(). -EEXIST: there is a file.
+ */
+int tt_disk_open_branch(const struct tt_disk_source *parent, const char *path, const char *folder,
+			const char *branch, const char *recording, struct tt_disk **disk,
+			struct tt_disk_source *source, struct tt_error *err);
+/*
  * Ask retry(ctx, -errno) when the history cannot be written, and try again as long as it says true (it may sleep). Without it
  * the guest sees an I/O error. Disks without a history are left alone.
  */

@@ -102,15 +102,20 @@ int tt_trap_set(struct tt_vcpu *vcpu);
 
 /* ------------------------------------------------------------------ step.c: one instruction */
 
+/* Where breakpoints stop the vCPU after its next instruction. */
+struct tt_step {
+	uint64_t address[TT_MAX_BREAKPOINTS];
+	unsigned int n;		/* 0: no breakpoint would hit there, but tt_trap_set() stops it, and leaves no trace */
+	unsigned int length;	/* instructions: 2 for a load of SS, which holds debug exceptions off */
+};
+
 /*
- * Addresses at which the vCPU can be after one more instruction: the next one, a branch's target, the handlers of
- * exceptions it may raise. Returns their number (<= TT_MAX_BREAKPOINTS), or -errno with err filled in; 0 when no breakpoint
- * would hit there: then tt_trap_set() does, and leaves no trace.
+ * All places to which one more instruction can lead, the handlers of exceptions among them, four by four, the likely ones
+ * first: set 0, 1, ... 0, or -errno with err filled in.
  */
-int tt_step_targets(struct tt_vcpu *vcpu, uint64_t *address, struct tt_error *err);
+int tt_step_targets(struct tt_vcpu *vcpu, unsigned int set, struct tt_step *step, struct tt_error *err);
 /* The same when the next VM entry delivers this interrupt vector: the entry of its handler. */
-int tt_step_vector(struct tt_vcpu *vcpu, unsigned int vector, uint64_t *address,
-		   struct tt_error *err);
+int tt_step_vector(struct tt_vcpu *vcpu, unsigned int vector, struct tt_step *step, struct tt_error *err);
 
 /* ------------------------------------------------------------------ disassemble.c */
 

@@ -197,6 +197,7 @@ static void begin_stepping(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	struct replayer_vcpu *rv = vcpu->seam_data;
 
 	rep->stepping = true;
+	rep->step.length = 0;
 	rep->landing = TT_LANDING_IDLE;
 	rv->session.page->stop.flags = 0;
 	/* Switching off cannot fail. */
@@ -233,17 +234,79 @@ static int resume_over(struct tt_vcpu *vcpu, const uint64_t *address, int n)
 	return 0;
 }
 
+/* The set of places to watch that is due for the instruction after `at`. */
+static unsigned int step_set(const struct tt_replayer *rep, uint64_t at)
+{
+	const struct tt_strays *strays = rep->options.strays;
+	unsigned int i;
+
+	for (i = 0; strays && i < strays->n; i++)
+		if (strays->list[i].at == at)
+			return strays->list[i].set;
+	return 0;
+}
+
+/*
+ * The last step ended nowhere that was watched (an exception that nobody thought likely), and the vCPU ran on. Watched is
+ * another set next time.
+ */
+static int strayed(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t at)
+{
+	struct tt_strays *strays = rep->options.strays;
+	unsigned int i;
+
+	for (i = 0; strays && i < strays->n; i++)
+		if (strays->list[i].at == rep->step_from)
+			break;
+	if (strays && i < TT_MAX_STRAYS) {
+		if (i == strays->n)
+			strays->list[strays->n++] = (struct tt_stray){ .at = rep->step_from };
+		strays->list[i].set++;
+		rep->strayed = true;
+	}
+	return tt_report(rep, vcpu, TT_OUTCOME_OVERSHOT, "the step from instruction %llu ended at %llu",
+			 (unsigned long long)rep->step_from, (unsigned long long)at);
+}
+
+static int aim_step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct tt_error *err = &vcpu->machine->error;
+	int ret;
+
+	if (rep->injected >= 0) {
+		ret = tt_step_vector(vcpu, rep->injected, &rep->step, err);
+		rep->injected = -1;
+	} else {
+		ret = tt_step_targets(vcpu, step_set(rep, rep->step_from), &rep->step, err);
+		if (!ret)
+			ret = resume_over(vcpu, rep->step.address, rep->step.n);
+	}
+	if (ret) {
+		rep->outcome = TT_OUTCOME_FAILED;
+		return ret;
+	}
+	if (rep->step.n) {
+		ret = set_breakpoints(rep, vcpu, rep->step.address, rep->step.n);
+	} else {
+		rep->breakpoints_armed = true;
+		ret = tt_trap_set(vcpu);
+	}
+	return ret ? fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest") : 0;
+}
+
 /* Arrange for the next KVM_RUN to stop after one instruction (or at the entry of a handler, with none completed). */
 static int step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
 	struct replayer_vcpu *rv = vcpu->seam_data;
-	uint64_t targets[TT_MAX_BREAKPOINTS], at;
-	int n, ret;
+	uint64_t at;
+	int ret;
 
 	ret = tt_vcpu_settle(vcpu);
 	if (ret)
 		return ret;
 	at = tt_instructions(vcpu, rv->session.page);
+	if (rep->exact && rep->step.length && at > rep->step_from + rep->step.length)
+		return strayed(rep, vcpu, at);
 	if (at > rep->options.goal.value && at > rep->options.step_to)
 		return tt_report(rep, vcpu, TT_OUTCOME_OVERSHOT, "instruction %llu was passed: at %llu",
 				 (unsigned long long)rep->options.goal.value,
@@ -262,25 +325,8 @@ static int step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 		if (ret || vcpu->machine->end != TT_END_NONE)
 			return ret;
 	}
-	if (rep->injected >= 0) {
-		n = tt_step_vector(vcpu, rep->injected, targets, &vcpu->machine->error);
-		rep->injected = -1;
-	} else {
-		n = tt_step_targets(vcpu, targets, &vcpu->machine->error);
-		if (n > 0)
-			ret = resume_over(vcpu, targets, n);
-	}
-	if (n < 0 || ret) {
-		rep->outcome = TT_OUTCOME_FAILED;
-		return n < 0 ? n : ret;
-	}
-	if (n) {
-		ret = set_breakpoints(rep, vcpu, targets, n);
-	} else {
-		rep->breakpoints_armed = true;
-		ret = tt_trap_set(vcpu);
-	}
-	return ret ? fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest") : 0;
+	rep->step_from = at;
+	return aim_step(rep, vcpu);
 }
 
 /* A goal that need not be met exactly: no step is made. */

@@ -24,6 +24,14 @@ struct version {
 	uint8_t data[];
 };
 
+/* A version in a file; then its data. Such an entry with size UINT32_MAX ends the list. */
+struct entry {
+	uint64_t moment;
+	uint64_t hash;
+	uint32_t page;
+	uint32_t size;
+};
+
 struct moment {
 	uint64_t moment;
 	struct version *versions;
@@ -140,9 +148,10 @@ static struct version *compress(struct tt_pages *p, const void *content)
 	return v;
 }
 
-int tt_pages_put(struct tt_pages *p, uint64_t moment, uint64_t page, const void *content)
+/* v, which may be NULL, becomes the page's version at this moment, or is freed. */
+static int add(struct tt_pages *p, struct version *v, uint64_t moment, uint64_t page)
 {
-	struct version *v = compress(p, content), **at = &p->newest[page];
+	struct version **at = &p->newest[page];
 	struct moment *m = v ? find_or_add(p, moment) : NULL;
 
 	if (!m) {
@@ -161,6 +170,11 @@ int tt_pages_put(struct tt_pages *p, uint64_t moment, uint64_t page, const void 
 	p->versions++;
 	p->zero += !v->size;
 	return 0;
+}
+
+int tt_pages_put(struct tt_pages *p, uint64_t moment, uint64_t page, const void *content)
+{
+	return add(p, compress(p, content), moment, page);
 }
 
 int tt_pages_get(const struct tt_pages *p, uint64_t moment, uint64_t page, void *content)
@@ -247,4 +261,50 @@ void tt_pages_size(const struct tt_pages *p, uint64_t *bytes, uint64_t *versions
 	*bytes = p->bytes;
 	*versions = p->versions;
 	*zero = p->zero;
+}
+
+int tt_pages_save(const struct tt_pages *p, FILE *file)
+{
+	struct entry entry = { .size = UINT32_MAX };
+	const struct version *v;
+	size_t i;
+
+	/* By moment, so that loading puts each page's newest version last, which is the fast way. */
+	for (i = 0; i < p->num_moments; i++) {
+		for (v = p->moments[i].versions; v; v = v->next) {
+			const struct entry e = { v->moment, v->hash, v->page, v->size };
+
+			if (fwrite(&e, sizeof(e), 1, file) != 1 || fwrite(v->data, 1, v->size, file) != v->size)
+				return -EIO;
+		}
+	}
+	return fwrite(&entry, sizeof(entry), 1, file) == 1 ? 0 : -EIO;
+}
+
+int tt_pages_load(struct tt_pages *p, FILE *file)
+{
+	struct version *v;
+	struct entry e;
+	int ret = 0;
+
+	while (!ret) {
+		if (fread(&e, sizeof(e), 1, file) != 1)
+			return -EBADMSG;
+		if (e.size == UINT32_MAX)
+			return 0;
+		if (e.page >= p->num_pages || e.size > TT_PAGE_SIZE ||
+		    (p->newest[e.page] && p->newest[e.page]->moment >= e.moment))
+			return -EBADMSG;
+		v = malloc(sizeof(*v) + e.size);
+		if (!v)
+			return -ENOMEM;
+		v->size = e.size;
+		v->hash = e.hash;
+		if (fread(v->data, 1, e.size, file) != e.size) {
+			free(v);
+			return -EBADMSG;
+		}
+		ret = add(p, v, e.moment, e.page);
+	}
+	return ret;
 }

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct tt_pages;
 
@@ -29,6 +30,13 @@ int tt_pages_get(const struct tt_pages *pages, uint64_t moment, uint64_t page, v
 void tt_pages_mark(const struct tt_pages *pages, uint64_t moment, uint64_t *bits);
 /* Forget a moment; `next` is the one behind it, or UINT64_MAX when it was the last. Not the first moment. */
 void tt_pages_drop(struct tt_pages *pages, uint64_t moment, uint64_t next);
+
+/*
+ * All of it to a file, and from there into an empty one of as many pages. What is wrong with a version shows when it is asked for; what
+ * is wrong with the rest, here. 0, -EIO, -ENOMEM, or -EBADMSG, and the pages can only be destroyed.
+ */
+int tt_pages_save(const struct tt_pages *pages, FILE *file);
+int tt_pages_load(struct tt_pages *pages, FILE *file);
 
 /* Bytes that all of it takes; versions; those of them that are zero. */
 void tt_pages_size(const struct tt_pages *pages, uint64_t *bytes, uint64_t *versions, uint64_t *zero);

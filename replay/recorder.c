@@ -16,7 +16,7 @@
 #include <sys/ioctl.h>
 #include <x86intrin.h>
 
-#include "internal.h"
+#include "replayer.h"
 
 /* Virtual time may be off by 1/LAG_DIVISOR seconds before an exit is used to correct it. */
 #define LAG_DIVISOR 2000
@@ -61,6 +61,28 @@ static uint64_t real_now(const struct recorder_vcpu *rv)
 	return __rdtsc() - rv->origin;
 }
 
+static uint64_t next_digest(const struct tt_recorder *rec, struct tt_vcpu *vcpu)
+{
+	double ticks = rec->options.digest_seconds * vcpu->machine->config.tsc_hz;
+
+	return ticks > 0 ? tt_clock_now(&data_of(vcpu)->clock) + (uint64_t)ticks : TT_TIME_NEVER;
+}
+
+/* With the session open and the clock set: real time begins at the virtual one. */
+static int begin(struct tt_recorder *rec, struct tt_vcpu *vcpu)
+{
+	struct recorder_vcpu *rv = data_of(vcpu);
+	struct tt_machine *m = vcpu->machine;
+	int ret = tt_host_timer_create(&rv->timer, m->config.tsc_hz);
+
+	if (ret)
+		return tt_fail(&m->error, ret, "cannot create a timer: %s", strerror(-ret));
+	rv->max_lag = m->config.tsc_hz / LAG_DIVISOR;
+	rv->next_digest = next_digest(rec, vcpu);
+	rv->origin = __rdtsc() - tt_clock_now(&rv->clock);
+	return 0;
+}
+
 static int record_vcpu_start(struct tt_seam *self, struct tt_vcpu *vcpu)
 {
 	struct tt_recorder *rec = recorder_of(self);
@@ -75,16 +97,8 @@ static int record_vcpu_start(struct tt_seam *self, struct tt_vcpu *vcpu)
 	ret = tt_session_open(&rv->session, vcpu, rec->pmu, &m->error);
 	if (ret)
 		return ret;
-	ret = tt_host_timer_create(&rv->timer, m->config.tsc_hz);
-	if (ret)
-		return tt_fail(&m->error, ret, "cannot create a timer: %s", strerror(-ret));
-	rv->max_lag = m->config.tsc_hz / LAG_DIVISOR;
-	rv->next_digest = rec->options.digest_seconds > 0 ?
-				  (uint64_t)(rec->options.digest_seconds * m->config.tsc_hz) :
-				  TT_TIME_NEVER;
 	tt_clock_start(&rv->clock, rv->session.page, m->config.tsc_hz);
-	rv->origin = __rdtsc();
-	return 0;
+	return begin(rec, vcpu);
 }
 
 static uint64_t record_now(struct tt_seam *self, struct tt_vcpu *vcpu)
@@ -180,8 +194,7 @@ static int log_digest(struct tt_recorder *rec, struct tt_vcpu *vcpu, struct tt_e
 	event->kind = TT_EVENT_DIGEST;
 	event->digest = tt_digests_combine(&d);
 	append(rec, vcpu, event);
-	rv->next_digest = tt_clock_now(&rv->clock) + (uint64_t)(rec->options.digest_seconds *
-								vcpu->machine->config.tsc_hz);
+	rv->next_digest = next_digest(rec, vcpu);
 	return 0;
 }
 
@@ -468,7 +481,7 @@ int tt_recorder_create(const struct tt_recorder_options *options,
 		ret = -ENODEV;
 		goto err_free;
 	}
-	ret = tt_config_save(config, options->id, options->disks, sections, &rec->config_json,
+	ret = tt_config_save(config, options->id, &options->origin, options->disks, sections, &rec->config_json,
 			     err);
 	if (ret < 0)
 		goto err_free;
@@ -487,6 +500,43 @@ err_free:
 struct tt_seam *tt_recorder_seam(struct tt_recorder *recorder)
 {
 	return &recorder->seam;
+}
+
+int tt_recorder_copy(struct tt_recorder *rec, const struct tt_event *event)
+{
+	if (rec->log_error)
+		return rec->log_error;
+	rec->log_error = tt_log_append(rec->writer, event);
+	if (!rec->log_error)
+		rec->counts.events++;
+	return rec->log_error;
+}
+
+int tt_recorder_take_over(struct tt_recorder *rec, struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	struct recorder_vcpu *rv = calloc(1, sizeof(*rv));
+	struct tt_machine *m = vcpu->machine;
+	int ret;
+
+	if (!rv)
+		return tt_fail(&m->error, -ENOMEM, "out of memory");
+	ret = tt_replayer_hand_over(rep, vcpu, &rv->session, &rv->clock, &rec->attempts);
+	if (ret) {
+		free(rv);
+		return ret;
+	}
+	vcpu->seam_data = rv;
+	m->seam = &rec->seam;
+	m->end = TT_END_NONE;
+	ret = begin(rec, vcpu);
+	if (ret) {
+		tt_machine_end(m, TT_END_ERROR, 0);
+		return ret;
+	}
+	/* What waited for the guest to take it goes on waiting. */
+	vcpu->run->request_interrupt_window = tt_irq_pending(vcpu) >= 0;
+	arm_timer(vcpu);
+	return 0;
 }
 
 int tt_recorder_mark(struct tt_recorder *rec, struct tt_vcpu *vcpu, const char *name)

@@ -36,9 +36,16 @@ const struct tt_pmu *tt_pmu_find(struct tt_error *err);
 /* A new, unique id for a recording: a UUID in text. */
 void tt_recording_new_id(char id[TT_RECORDING_ID_SIZE]);
 
+/* Where a recording that was forked from another one has left it. */
+struct tt_origin {
+	char id[TT_RECORDING_ID_SIZE];	/* of the other one; "" for none */
+	uint64_t instructions;		/* that the two have in common */
+};
+
 /* What a log's header carries beside the machine's configuration. */
 struct tt_recording_facts {
 	char id[TT_RECORDING_ID_SIZE];
+	struct tt_origin origin;
 	struct tt_disk_source disks[TT_MAX_DISKS];	/* config.num_disks of them */
 	uint8_t macs[TT_MAX_NETS][6];			/* config.num_nets of them */
 	char host_kernel[96];
@@ -51,11 +58,11 @@ struct tt_recording_facts {
 #define TT_MAX_CONFIG_SECTIONS 8
 
 /*
- * The header sections of a recording of a machine with this configuration. id and disks are as in struct
+ * The header sections of a recording of a machine with this configuration. id, origin and disks are as in struct
  * tt_recorder_options. *json is allocated, the sections point into it and into config; both must outlive the writer.
  * Returns their number or -errno.
  */
-int tt_config_save(const struct tt_machine_config *config, const char *id,
+int tt_config_save(const struct tt_machine_config *config, const char *id, const struct tt_origin *origin,
 		   const struct tt_disk_source *disks, struct tt_log_section *sections, char **json,
 		   struct tt_error *err);
 /*
@@ -95,6 +102,7 @@ struct tt_recorder_options {
 	const char *path;
 	const char *id;		/* of the recording: tt_recording_new_id() */
 	const struct tt_disk_source *disks; /* config.num_disks of them */
+	struct tt_origin origin; /* of a fork; else zero */
 	struct tt_log_options log;
 	bool run_on;		/* the guest runs on, unrecorded, when the log cannot be written any more */
 	double digest_seconds;	/* log a digest of everything this often; 0: at the end only */
@@ -125,12 +133,23 @@ struct tt_recorder_result {
 };
 
 struct tt_recorder;
+struct tt_replayer;
 
 /* Creates the log. config is what the machine will be created with. */
 int tt_recorder_create(const struct tt_recorder_options *options,
 		       const struct tt_machine_config *config, struct tt_recorder **recorder,
 		       struct tt_error *err);
 struct tt_seam *tt_recorder_seam(struct tt_recorder *recorder);
+/*
+ * Going live from the past: a recorder may begin with another recording's events, and take the machine over from the
+ * replayer that has replayed them. What it writes is a recording from the start, like any other.
+ *
+ * tt_recorder_copy() takes the events one by one (struct tt_replayer_options.replayed); 0, or the -errno for which no more
+ * can be recorded. tt_recorder_take_over() is called in tt_replayer_options.stopped, which then returns true, when the goal is
+ * reached; the replayer is not part of the machine any more. 0, or -errno and machine->error, and the machine must end.
+ */
+int tt_recorder_copy(struct tt_recorder *recorder, const struct tt_event *event);
+int tt_recorder_take_over(struct tt_recorder *recorder, struct tt_replayer *replayer, struct tt_vcpu *vcpu);
 /* In a visit (tt_machine_visit()): give this moment a name of 1..TT_MARK_NAME_MAX bytes. 0, -EINVAL, or the -errno that
  * ended the recording. */
 int tt_recorder_mark(struct tt_recorder *recorder, struct tt_vcpu *vcpu, const char *name);
@@ -173,6 +192,20 @@ struct tt_witness {
 	void *ctx;
 };
 
+/*
+ * Single steps that were lost because the instruction raised an exception that nobody had thought likely, and where to look
+ * next time. The caller's, who keeps it from one try to the next; it starts as zeros.
+ */
+#define TT_MAX_STRAYS 64
+
+struct tt_strays {
+	unsigned int n;
+	struct tt_stray {
+		uint64_t at;	  /* the number of instructions before */
+		unsigned int set; /* of places to watch */
+	} list[TT_MAX_STRAYS];
+};
+
 struct tt_replayer_options {
 	bool exact_instructions; /* of struct tt_recording_facts */
 	struct tt_goal goal;
@@ -182,6 +215,7 @@ struct tt_replayer_options {
 	void (*on_step)(void *ctx, struct tt_vcpu *vcpu, uint64_t instruction);
 	void *on_step_ctx;
 	const struct tt_witness *witness; /* borrowed; NULL: nobody looks */
+	struct tt_strays *strays;
 	/*
 	 * For who wants to move about (timeline.c), on the vCPU's thread; or NULL. stopped: the replay has come to an
 	 * outcome (tt_replayer_result()). True: it was given another goal, and goes on. pass, with the device lock: it is
@@ -189,6 +223,11 @@ struct tt_replayer_options {
 	 */
 	bool (*stopped)(void *ctx, struct tt_vcpu *vcpu);
 	void (*pass)(void *ctx, struct tt_vcpu *vcpu);
+	/*
+	 * Or NULL: every event when it has been replayed, with its whole position, and every mark when it is passed over,
+	 * which may be before the machine comes to it. On the vCPU's thread.
+	 */
+	void (*replayed)(void *ctx, const struct tt_event *event);
 	void *ctx;
 };
 
@@ -196,7 +235,8 @@ enum tt_outcome {
 	TT_OUTCOME_RUNNING,
 	TT_OUTCOME_DONE,	/* the goal was reached, everything compared equal */
 	TT_OUTCOME_DIVERGED,	/* report says where */
-	TT_OUTCOME_OVERSHOT,	/* an alarm was lost or later than the margin: replay again with a larger margin */
+	TT_OUTCOME_OVERSHOT,	/* an alarm was lost or later than the margin: replay again with a larger margin,
+				 * or, if it strayed, with the same */
 	TT_OUTCOME_NO_GOAL,	/* the log ended before the goal */
 	TT_OUTCOME_STOPPED,	/* tt_machine_request_stop() */
 	TT_OUTCOME_FAILED,	/* machine->error */
@@ -208,10 +248,9 @@ struct tt_replayer_result {
 	struct tt_digests digests;	/* at the place where it stopped, settled */
 	bool digests_compared;		/* the log has an END with digests, and they were equal */
 	uint64_t event;			/* number of the first differing event (DIVERGED) */
+	bool strayed;			/* a step was lost, options.strays knows more now (OVERSHOT) */
 	char report[4096];		/* DIVERGED: several lines */
 };
-
-struct tt_replayer;
 
 /* log is borrowed. */
 int tt_replayer_create(struct tt_log *log, const struct tt_replayer_options *options,

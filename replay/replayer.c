@@ -38,6 +38,12 @@ static void witness_interrupt(const struct tt_replayer *rep, struct tt_vcpu *vcp
 
 /* ------------------------------------------------------------------ the stream of events */
 
+static void show(const struct tt_replayer *rep)
+{
+	if (rep->options.replayed)
+		rep->options.replayed(rep->options.ctx, &rep->next);
+}
+
 /*
  * Read the next event that changes the machine into rep->next; at the end of the stream rep->have_next is false. Events that
  * only inform (marks) are counted and passed over.
@@ -49,6 +55,7 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 	while ((ret = tt_log_next(rep->log, 0, &rep->next, &m->error)) == 1 &&
 	       rep->next.kind > TT_EVENT_LAST_CRITICAL) {
 		witness_event(rep, &m->vcpus[0]);
+		show(rep);
 		__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
 	}
 	if (ret < 0) {
@@ -63,6 +70,7 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 static int next_event(struct tt_replayer *rep, struct tt_machine *m)
 {
 	witness_event(rep, &m->vcpus[0]);
+	show(rep);
 	rep->last = rep->next;
 	rep->last.payload = NULL;
 	__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
@@ -255,6 +263,10 @@ static int apply_at_exit(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 					    (unsigned long long)vcpu->exits,
 					    pos.check & TT_CHECK_MASK,
 					    rep->next.pos.check & TT_CHECK_MASK);
+	/* The log has but a part of it. The count at an END was taken after settling. */
+	if (rep->next.pos.instructions)
+		pos.instructions = rep->next.pos.instructions;
+	rep->next.pos = pos;
 	return tt_replayer_apply(rep, vcpu);
 }
 
@@ -472,6 +484,23 @@ static const struct tt_seam_ops replayer_ops = {
 
 /* ------------------------------------------------------------------ going elsewhere */
 
+int tt_replayer_hand_over(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_session *session,
+			  struct tt_clock *clock, uint64_t *attempts)
+{
+	struct replayer_vcpu *rv = vcpu->seam_data;
+	int ret = tt_landing_reset(rep, vcpu);
+
+	if (ret)
+		return tt_fail(&vcpu->machine->error, ret, "cannot remove a breakpoint: %s", strerror(-ret));
+	*session = rv->session;
+	*clock = rv->clock;
+	*attempts = rep->attempts;
+	__atomic_store_n(&rep->page, NULL, __ATOMIC_RELEASE);
+	free(rv);
+	vcpu->seam_data = NULL;
+	return 0;
+}
+
 void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place)
 {
 	const struct replayer_vcpu *rv = vcpu->seam_data;
@@ -506,6 +535,7 @@ int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct
 	if (ret)
 		return tt_fail(&m->error, ret, "cannot go back to a checkpoint: %s", strerror(-ret));
 	rv->clock = place->clock;
+	rv->clock.page = page; /* the place may be another process' */
 	page->clock = place->page_clock;
 	page->rdtsc = place->rdtsc;
 	rep->attempts = place->attempts;
@@ -523,6 +553,7 @@ int tt_replayer_set_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct t
 	rep->options.goal = goal;
 	rep->options.step_to = 0;
 	rep->outcome = TT_OUTCOME_RUNNING;
+	rep->strayed = false;
 	rep->onlooker = onlooker ? *onlooker : (struct tt_onlooker){ 0 };
 	return tt_landing_reset(rep, vcpu);
 }
@@ -578,6 +609,7 @@ void tt_replayer_result(struct tt_replayer *rep, struct tt_replayer_result *resu
 	result->digests = rep->digests;
 	result->digests_compared = rep->digests_compared;
 	result->event = rep->event;
+	result->strayed = rep->strayed;
 	memcpy(result->report, rep->report, sizeof(result->report));
 }
 

@@ -22,7 +22,7 @@ struct replayer_vcpu {
 /* Breakpoints of somebody who looks on. Called on the vCPU's thread when number `index` was hit; true: stop here. */
 struct tt_onlooker {
 	const struct tt_breakpoint *list;
-	unsigned int n;		/* <= TT_TIMELINE_MAX_BREAKPOINTS */
+	unsigned int n;		/* <= TT_BREAKPOINTS_AT_ONCE */
 	bool (*hit)(void *ctx, uint64_t instruction, unsigned int index);
 	void *ctx;
 };
@@ -49,6 +49,9 @@ struct tt_replayer {
 	bool stepping;			/* close to the goal: one instruction at a time */
 	bool stepped;			/* stepped_to is valid */
 	uint64_t stepped_to;		/* the instruction number at which goal_reached() was last called */
+	uint64_t step_from;		/* where the step that is being made began */
+	struct tt_step step;		/* length 0: none is */
+	bool strayed;			/* options.strays has got another entry, or one another set */
 	int injected;			/* vector that the next VM entry delivers, or -1 */
 	struct ttvm_page *page;		/* for tt_replayer_progress(); NULL before and after the run */
 	enum tt_outcome outcome;
@@ -81,6 +84,12 @@ struct tt_replayer_place {
 
 void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place);
 int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct tt_replayer_place *place);
+/*
+ * For who takes the machine's place at the seam: the vCPU's session, its clock, and how many attempts devices have made. On the
+ * vCPU's thread; it keeps nothing of the vCPU. 0, or -errno and machine->error.
+ */
+int tt_replayer_hand_over(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_session *session,
+			  struct tt_clock *clock, uint64_t *attempts);
 /* On the vCPU's thread, while the machine stands still: where to go next. onlooker may be NULL. */
 int tt_replayer_set_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_goal goal,
 			 const struct tt_onlooker *onlooker);

@@ -3,8 +3,9 @@
  * step.c - where one more instruction can lead, so that breakpoints can stop the vCPU there.
  *
  * The instruction is decoded (Zydis), its successors computed from registers and memory: the next instruction, a branch's
- * target, and, because it may fault, the handlers of the exceptions that are likely. There are four breakpoints; an
- * exception whose handler got none lets the vCPU run on, which the caller notices by the instruction count.
+ * target, and, because it may fault, the handlers of exceptions, the likely ones first. There are four breakpoints; an
+ * exception whose handler got none lets the vCPU run on, which the caller notices by the instruction count. Coming there
+ * again it asks for the next four.
  *
  * One instruction is stepped by the trap flag: an IRET that sets RF. The flag does not outlive it, because IRET loads all
  * flags, and goes nowhere, because IRET stores none.
@@ -16,41 +17,54 @@
 #include "internal.h"
 
 #define EFER_LMA (1ull << 10)
+#define DESCRIPTOR_LONG (1ull << 53)
 #define RFLAGS_TF (1ull << 8)
 #define RFLAGS_RF (1ull << 16)
 #define MSR_LSTAR 0xc0000082
 #define MSR_SYSENTER_EIP 0x176
 
-enum { VECTOR_DE = 0, VECTOR_BP = 3, VECTOR_UD = 6, VECTOR_NM = 7, VECTOR_GP = 13, VECTOR_PF = 14 };
+#define NUM_EXCEPTIONS 32
+#define MAX_CANDIDATES 48 /* the next two instructions, two targets, all exceptions, and some to spare */
 
-struct step {
+enum {
+	VECTOR_DE = 0,
+	VECTOR_BP = 3,
+	VECTOR_UD = 6,
+	VECTOR_NM = 7,
+	VECTOR_DF = 8,
+	VECTOR_GP = 13,
+	VECTOR_PF = 14,
+};
+
+struct place {
 	struct tt_vcpu *vcpu;
 	const struct kvm_regs *regs;
 	struct kvm_sregs sregs;
-	uint64_t *address;
-	int count;
+	uint64_t candidate[MAX_CANDIDATES];
+	unsigned int count;
+	unsigned int length;
 	bool to_resume; /* the instruction is an IRET to one before which no breakpoint hits */
 };
 
-static void add(struct step *s, uint64_t address)
+static void add(struct place *s, uint64_t address)
 {
-	int i;
+	unsigned int i;
 
 	for (i = 0; i < s->count; i++)
-		if (s->address[i] == address)
+		if (s->candidate[i] == address)
 			return;
-	if (s->count < TT_MAX_BREAKPOINTS)
-		s->address[s->count++] = address;
+	if (s->count < MAX_CANDIDATES)
+		s->candidate[s->count++] = address;
 }
 
-static bool read_word(struct step *s, uint64_t address, unsigned int size, uint64_t *value)
+static bool read_word(struct place *s, uint64_t address, unsigned int size, uint64_t *value)
 {
 	*value = 0;
 	return tt_vcpu_read_virtual(s->vcpu, &s->sregs, address, value, size, false) == size;
 }
 
 /* The entry of a vector's handler (AMD APM vol. 2, section 8.9); nothing when there is none yet. */
-static void add_handler(struct step *s, unsigned int vector)
+static void add_handler(struct place *s, unsigned int vector)
 {
 	bool lma = s->sregs.efer & EFER_LMA;
 	unsigned int size = lma ? 16 : 8;
@@ -65,7 +79,7 @@ static void add_handler(struct step *s, unsigned int vector)
 	add(s, (low & 0xffff) | ((low >> 32) & 0xffff0000) | (high << 32));
 }
 
-static uint64_t read_msr(struct step *s, uint32_t index)
+static uint64_t read_msr(struct place *s, uint32_t index)
 {
 	struct {
 		struct kvm_msrs head;
@@ -76,7 +90,7 @@ static uint64_t read_msr(struct step *s, uint32_t index)
 	return msr.entry.data;
 }
 
-static void fill_context(const struct step *s, ZydisRegisterContext *context)
+static void fill_context(const struct place *s, ZydisRegisterContext *context)
 {
 	const struct kvm_regs *r = s->regs;
 	const uint64_t gpr[16] = { r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
@@ -95,7 +109,7 @@ static void fill_context(const struct step *s, ZydisRegisterContext *context)
 	context->values[ZYDIS_REGISTER_EIP] = (uint32_t)r->rip;
 }
 
-static uint64_t segment_base(const struct step *s, ZydisRegister segment)
+static uint64_t segment_base(const struct place *s, ZydisRegister segment)
 {
 	if (segment == ZYDIS_REGISTER_FS)
 		return s->sregs.fs.base;
@@ -115,13 +129,33 @@ static uint64_t segment_base(const struct step *s, ZydisRegister segment)
 	}
 }
 
+/*
+ * Where the far branch to this selector and offset leads: the base of the code segment is added, in long mode it is 0 (AMD APM
+ * vol. 2, sections 4.7.2 and 4.8.1). Gates are not followed.
+ */
+static bool far_target(struct place *s, uint16_t selector, uint64_t offset, uint64_t *target)
+{
+	uint64_t low;
+
+	if (!read_word(s, s->sregs.gdt.base + (selector & ~7u), 8, &low))
+		return false;
+	*target = offset;
+	if (!(s->sregs.efer & EFER_LMA) || !(low & DESCRIPTOR_LONG))
+		*target = (uint32_t)(offset + ((low >> 16 & 0xffffff) | (low >> 32 & 0xff000000)));
+	return true;
+}
+
 /* Target of a jump or call through its first operand. */
-static bool branch_target(struct step *s, const ZydisDecodedInstruction *insn,
+static bool branch_target(struct place *s, const ZydisDecodedInstruction *insn,
 			  const ZydisDecodedOperand *op, uint64_t *target)
 {
+	bool far = insn->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR;
+	unsigned int size = op->size / 8;
+	uint64_t address, selector, offset;
 	ZydisRegisterContext context;
-	uint64_t address;
 
+	if (op->type == ZYDIS_OPERAND_TYPE_POINTER)
+		return far_target(s, op->ptr.segment, op->ptr.offset, target);
 	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		return op->imm.is_relative &&
 		       ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(insn, op, s->regs->rip, target));
@@ -134,10 +168,13 @@ static bool branch_target(struct step *s, const ZydisDecodedInstruction *insn,
 	    !ZYAN_SUCCESS(ZydisCalcAbsoluteAddressEx(insn, op, s->regs->rip, &context, &address)))
 		return false;
 	address += segment_base(s, op->mem.segment);
-	return read_word(s, address, op->size / 8 < 8 ? op->size / 8 : 8, target);
+	if (far)
+		return read_word(s, address, size - 2, &offset) && read_word(s, address + size - 2, 2, &selector) &&
+		       far_target(s, selector, offset, target);
+	return read_word(s, address, size < 8 ? size : 8, target);
 }
 
-static void add_stack_return(struct step *s, unsigned int size)
+static void add_stack_return(struct place *s, unsigned int size)
 {
 	uint64_t target, stack = s->regs->rsp + (s->sregs.cs.l ? 0 : s->sregs.ss.base);
 
@@ -149,7 +186,7 @@ static void add_stack_return(struct step *s, unsigned int size)
  * Will RF be set after this IRET, which pops rip, cs and flags of that width? So it is when a fault is over, and no breakpoint
  * hits at the instruction that faulted. The flags must not have TF, which is not for us to lose.
  */
-static bool returns_with_rf(struct step *s, unsigned int width)
+static bool returns_with_rf(struct place *s, unsigned int width)
 {
 	uint64_t flags, stack = s->regs->rsp + (s->sregs.cs.l ? 0 : s->sregs.ss.base);
 
@@ -157,7 +194,7 @@ static bool returns_with_rf(struct step *s, unsigned int width)
 }
 
 /* Successors of an instruction that always leaves the straight line. False: it is none of those. */
-static bool add_unconditional(struct step *s, const ZydisDecodedInstruction *insn,
+static bool add_unconditional(struct place *s, const ZydisDecodedInstruction *insn,
 			      const ZydisDecodedOperand *ops)
 {
 	unsigned int width = insn->operand_width / 8;
@@ -206,6 +243,14 @@ static bool add_unconditional(struct step *s, const ZydisDecodedInstruction *ins
 	}
 }
 
+/* Is there a page below the stack pointer? Else an exception that stays on this stack becomes a double fault. */
+static bool has_stack(struct place *s)
+{
+	uint64_t stack = s->regs->rsp + (s->sregs.cs.l ? 0 : s->sregs.ss.base), word;
+
+	return read_word(s, stack - 1, 1, &word);
+}
+
 static bool loads_ss(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *ops)
 {
 	return (insn->mnemonic == ZYDIS_MNEMONIC_MOV || insn->mnemonic == ZYDIS_MNEMONIC_POP) &&
@@ -213,7 +258,7 @@ static bool loads_ss(const ZydisDecodedInstruction *insn, const ZydisDecodedOper
 	       ops[0].reg.value == ZYDIS_REGISTER_SS;
 }
 
-static void add_successors(struct step *s, const ZydisDecoder *decoder, uint64_t rip, bool shadowed)
+static void add_successors(struct place *s, const ZydisDecoder *decoder, uint64_t rip, bool shadowed)
 {
 	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
 	ZydisDecodedInstruction insn;
@@ -234,10 +279,14 @@ static void add_successors(struct step *s, const ZydisDecoder *decoder, uint64_t
 		    branch_target(s, &insn, &ops[0], &target))
 			add(s, target);
 		/* Debug exceptions are held off for one instruction after a load of SS. */
-		if (loads_ss(&insn, ops) && !shadowed)
+		if (loads_ss(&insn, ops) && !shadowed) {
+			s->length = 2;
 			add_successors(s, decoder, rip + insn.length, true);
+		}
 	}
 	add_handler(s, VECTOR_PF);
+	if (!has_stack(s))
+		add_handler(s, VECTOR_DF);
 	if (insn.mnemonic == ZYDIS_MNEMONIC_DIV || insn.mnemonic == ZYDIS_MNEMONIC_IDIV)
 		add_handler(s, VECTOR_DE);
 	else if (insn.meta.isa_set == ZYDIS_ISA_SET_X87 || insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
@@ -246,12 +295,12 @@ static void add_successors(struct step *s, const ZydisDecoder *decoder, uint64_t
 	add_handler(s, VECTOR_UD);
 }
 
-static int begin(struct step *s, struct tt_vcpu *vcpu, uint64_t *address, struct tt_error *err)
+static int begin(struct place *s, struct tt_vcpu *vcpu, struct tt_error *err)
 {
 	memset(s, 0, sizeof(*s));
 	s->vcpu = vcpu;
 	s->regs = &tt_vcpu_sync_regs(vcpu)->regs;
-	s->address = address;
+	s->length = 1;
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &s->sregs) < 0)
 		return tt_fail(err, -errno, "KVM_GET_SREGS: %s", strerror(errno));
 	if (!s->sregs.cs.l && s->sregs.cs.base)
@@ -261,37 +310,52 @@ static int begin(struct step *s, struct tt_vcpu *vcpu, uint64_t *address, struct
 	return 0;
 }
 
-int tt_step_targets(struct tt_vcpu *vcpu, uint64_t *address, struct tt_error *err)
+static void init_decoder(const struct place *s, ZydisDecoder *decoder)
 {
+	if (s->sregs.cs.l)
+		ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+	else if (s->sregs.cs.db)
+		ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+	else
+		ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
+}
+
+int tt_step_targets(struct tt_vcpu *vcpu, unsigned int set, struct tt_step *step, struct tt_error *err)
+{
+	unsigned int vector, first = set * TT_MAX_BREAKPOINTS;
 	ZydisDecoder decoder;
-	struct step s;
-	int ret = begin(&s, vcpu, address, err);
+	struct place s;
+	int ret = begin(&s, vcpu, err);
 
 	if (ret)
 		return ret;
-	if (s.sregs.cs.l)
-		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	else if (s.sregs.cs.db)
-		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-	else
-		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
+	init_decoder(&s, &decoder);
 	add_successors(&s, &decoder, s.regs->rip, false);
-	if (s.to_resume)
+	for (vector = 0; set && vector < NUM_EXCEPTIONS; vector++)
+		add_handler(&s, vector);
+	step->length = s.length;
+	step->n = 0;
+	if (s.to_resume && !set)
 		return 0;
-	return s.count ? s.count :
+	while (step->n < TT_MAX_BREAKPOINTS && first + step->n < s.count) {
+		step->address[step->n] = s.candidate[first + step->n];
+		step->n++;
+	}
+	return step->n ? 0 :
 			 tt_fail(err, -EFAULT, "cannot tell where the instruction at rip %llx leads",
 				 (unsigned long long)s.regs->rip);
 }
 
-int tt_step_vector(struct tt_vcpu *vcpu, unsigned int vector, uint64_t *address,
-		   struct tt_error *err)
+int tt_step_vector(struct tt_vcpu *vcpu, unsigned int vector, struct tt_step *step, struct tt_error *err)
 {
-	struct step s;
-	int ret = begin(&s, vcpu, address, err);
+	struct place s;
+	int ret = begin(&s, vcpu, err);
 
 	if (ret)
 		return ret;
 	add_handler(&s, vector);
-	return s.count ? s.count :
-			 tt_fail(err, -EFAULT, "interrupt %u has no handler in the guest", vector);
+	if (!s.count)
+		return tt_fail(err, -EFAULT, "interrupt %u has no handler in the guest", vector);
+	*step = (struct tt_step){ .address = { s.candidate[0] }, .n = 1, .length = 1 };
+	return 0;
 }

@@ -11,6 +11,8 @@
 #define SLACK 64	 /* instructions that TT_GOAL_BEYOND goes further, to see what happens just before */
 #define FIRST_WIDTH 4096 /* instructions that are searched first when time runs backward; then more */
 #define WIDTH_GROWTH 16
+#define FORWARD_WIDTH 1000000 /* the same when time runs forward, and there are too many breakpoints for the CPU */
+#define AT_ONCE TT_BREAKPOINTS_AT_ONCE
 
 /* ------------------------------------------------------------------ moving */
 
@@ -106,9 +108,6 @@ static int check_breakpoints(const struct tt_breakpoint *list, unsigned int n, s
 {
 	unsigned int i;
 
-	if (n > TT_TIMELINE_MAX_BREAKPOINTS)
-		return tt_fail(err, -EINVAL, "%u breakpoints at most: the CPU has no more",
-			       TT_TIMELINE_MAX_BREAKPOINTS);
 	for (i = 0; i < n; i++) {
 		unsigned int length = list[i].length;
 
@@ -119,44 +118,86 @@ static int check_breakpoints(const struct tt_breakpoint *list, unsigned int n, s
 	return 0;
 }
 
-/* What the machine's thread has seen of breakpoints. */
-struct hits {
-	uint64_t after;			/* those up to here do not count */
-	uint64_t until;			/* nor do those behind this */
-	bool first;			/* stop at the first one */
+/*
+ * What is sought, and what the machine's thread has seen of it. The CPU watches few places at a time: a stretch is run over once
+ * for each group of them.
+ */
+struct search {
 	const struct tt_breakpoint *list;
+	unsigned int n;
+	unsigned int group;	/* index of the first one that the CPU watches now */
+	bool first;		/* the first hit counts, and the machine stops there; else the last one */
+	uint64_t after;		/* hits up to here do not count */
+	uint64_t until;		/* nor do those behind this */
 	bool any;
-	uint64_t position;		/* of the last one: before the instruction */
+	uint64_t position;	/* of the best one; going back: before the instruction */
 	unsigned int index;
 };
 
 static bool hit(void *ctx, uint64_t instruction, unsigned int index)
 {
-	struct hits *h = ctx;
-	bool data = h->list[index].kind != TT_BREAK_EXECUTE;
+	struct search *s = ctx;
+	bool data = s->list[s->group + index].kind != TT_BREAK_EXECUTE;
+	uint64_t position = instruction;
 
 	/* One on data hits behind its instruction. */
-	if (h->first) {
-		if (instruction <= h->after)
+	if (s->first) {
+		if (instruction <= s->after || instruction >= s->until)
 			return false;
-		h->position = instruction;
+		s->until = instruction;
 	} else {
-		if (instruction > h->until || (!data && instruction == h->until))
+		if (instruction > s->until || (!data && instruction == s->until))
 			return false;
-		h->position = data ? instruction - 1 : instruction;
+		if (data)
+			position--;
+		if (s->any && position < s->position)
+			return false;
 	}
-	h->any = true;
-	h->index = index;
-	return h->first;
+	s->any = true;
+	s->position = position;
+	s->index = s->group + index;
+	return s->first;
+}
+
+static struct tt_onlooker onlooker_of(struct search *s)
+{
+	unsigned int left = s->n - s->group;
+
+	return (struct tt_onlooker){ s->list + s->group, left < AT_ONCE ? left : AT_ONCE, hit, s };
+}
+
+/* From instruction `from` up to `to` (UINT64_MAX: the end), once for each group. The machine stops somewhere. */
+static int search_forward(struct tt_timeline *t, struct search *s, uint64_t from, uint64_t to, enum tt_outcome *outcome,
+			  struct tt_error *err)
+{
+	const struct tt_goal begin = { TT_GOAL_INSTRUCTION, from };
+	struct tt_onlooker onlooker;
+	struct tt_goal end;
+	int ret = 0;
+
+	s->until = to == UINT64_MAX ? to : to + 1;
+	for (s->group = 0; !ret && (s->group < s->n || !s->group); s->group += AT_ONCE) {
+		if (t->position != from) {
+			ret = tt_travel(t, tt_checkpoint_before(t->checkpoints, from), begin, NULL, outcome, err);
+			if (ret || *outcome != TT_OUTCOME_DONE)
+				break;
+		}
+		/* Behind a hit of another group there is nothing to be found. */
+		end = (struct tt_goal){ s->until == UINT64_MAX ? TT_GOAL_END : TT_GOAL_BEYOND, s->until };
+		onlooker = onlooker_of(s);
+		ret = tt_travel(t, TT_FROM_HERE, end, &onlooker, outcome, err);
+		if (*outcome == TT_OUTCOME_STOPPED)
+			break;
+	}
+	return ret;
 }
 
 int tt_timeline_continue(struct tt_timeline *t, const struct tt_breakpoint *list, unsigned int n,
 			 struct tt_arrival *arrival, struct tt_error *err)
 {
-	const struct tt_goal goal = { TT_GOAL_END, 0 };
-	struct hits hits = { .after = t->position, .first = true, .list = list };
-	const struct tt_onlooker onlooker = { list, n, hit, &hits };
-	enum tt_outcome outcome;
+	struct search s = { .list = list, .n = n, .first = true, .after = t->position, .until = UINT64_MAX };
+	uint64_t from = t->position, width = FORWARD_WIDTH, to;
+	enum tt_outcome outcome = TT_OUTCOME_DONE;
 	int ret = check_breakpoints(list, n, err);
 
 	if (ret)
@@ -164,14 +205,25 @@ int tt_timeline_continue(struct tt_timeline *t, const struct tt_breakpoint *list
 	begin(t);
 	if (t->at_end)
 		return arrive(arrival, TT_ARRIVED_END);
-	ret = tt_travel(t, TT_FROM_HERE, goal, &onlooker, &outcome, err);
-	if (ret)
+	do {
+		/* With one group there is no way back, and no reason for stretches. */
+		to = n <= AT_ONCE ? UINT64_MAX : from + width;
+		ret = search_forward(t, &s, from, to, &outcome, err);
+		if (ret)
+			return ret;
+		if (outcome == TT_OUTCOME_STOPPED)
+			return interrupted(t, arrival, err);
+		from = to;
+		width *= WIDTH_GROWTH;
+	} while (!s.any && to != UINT64_MAX && outcome == TT_OUTCOME_DONE);
+	t->at_end = !s.any;
+	if (!s.any)
+		return arrive(arrival, TT_ARRIVED_END);
+	ret = goto_instruction(t, s.position, arrival, err);
+	if (ret || arrival->kind == TT_ARRIVED_INTERRUPTED)
 		return ret;
-	if (outcome == TT_OUTCOME_STOPPED)
-		return interrupted(t, arrival, err);
-	t->at_end = !hits.any;
-	arrival->breakpoint = hits.index;
-	return arrive(arrival, hits.any ? TT_ARRIVED_BREAKPOINT : TT_ARRIVED_END);
+	arrival->breakpoint = s.index;
+	return arrive(arrival, TT_ARRIVED_BREAKPOINT);
 }
 
 /*
@@ -195,14 +247,40 @@ static int go_before(struct tt_timeline *t, uint64_t limit, uint64_t width, enum
 }
 
 /*
+ * The stretch before `limit`, once for each group, which may begin at different places: *begun is the last of them, and a hit
+ * before that says nothing yet, because others may lie between.
+ */
+static int search_back(struct tt_timeline *t, struct search *s, uint64_t limit, uint64_t width, uint64_t *begun,
+		       enum tt_outcome *outcome, struct tt_error *err)
+{
+	struct tt_onlooker onlooker;
+	int ret;
+
+	*begun = 0;
+	s->any = false;
+	s->until = limit;
+	for (s->group = 0; s->group < s->n; s->group += AT_ONCE) {
+		ret = go_before(t, limit, width, outcome, err);
+		if (t->position > *begun)
+			*begun = t->position;
+		onlooker = onlooker_of(s);
+		if (!ret && *outcome != TT_OUTCOME_STOPPED)
+			ret = tt_travel(t, TT_FROM_HERE, (struct tt_goal){ TT_GOAL_BEYOND, limit + SLACK }, &onlooker, outcome, err);
+		if (ret || *outcome == TT_OUTCOME_STOPPED)
+			return ret;
+	}
+	s->any = s->any && s->position >= *begun;
+	return 0;
+}
+
+/*
  * Stretch by stretch, going backwards: run over each with the breakpoints set, remember the last hit, and go there in the end.
  * The first stretches are short, because a breakpoint in a loop hits a million times in a long one.
  */
 int tt_timeline_reverse(struct tt_timeline *t, const struct tt_breakpoint *list, unsigned int n,
 			struct tt_arrival *arrival, struct tt_error *err)
 {
-	struct hits hits = { .list = list };
-	const struct tt_onlooker onlooker = { list, n, hit, &hits };
+	struct search s = { .list = list, .n = n };
 	uint64_t limit = t->position, width = FIRST_WIDTH, begun;
 	enum tt_outcome outcome = TT_OUTCOME_DONE;
 	int ret = check_breakpoints(list, n, err);
@@ -210,23 +288,19 @@ int tt_timeline_reverse(struct tt_timeline *t, const struct tt_breakpoint *list,
 	if (ret)
 		return ret;
 	begin(t);
-	for (; n && !hits.any && limit; limit = begun, width *= WIDTH_GROWTH) {
-		ret = go_before(t, limit, width, &outcome, err);
-		begun = t->position;
-		hits.until = limit;
-		if (!ret && outcome != TT_OUTCOME_STOPPED)
-			ret = tt_travel(t, TT_FROM_HERE, (struct tt_goal){ TT_GOAL_BEYOND, limit + SLACK }, &onlooker, &outcome, err);
+	for (; n && !s.any && limit; limit = begun, width *= WIDTH_GROWTH) {
+		ret = search_back(t, &s, limit, width, &begun, &outcome, err);
 		if (ret)
 			return ret;
 		t->at_end = false;
 		if (outcome == TT_OUTCOME_STOPPED)
 			return interrupted(t, arrival, err);
 	}
-	ret = goto_instruction(t, hits.any ? hits.position : 0, arrival, err);
+	ret = goto_instruction(t, s.any ? s.position : 0, arrival, err);
 	if (ret || arrival->kind == TT_ARRIVED_INTERRUPTED)
 		return ret;
-	arrival->breakpoint = hits.index;
-	return arrive(arrival, hits.any ? TT_ARRIVED_BREAKPOINT : TT_ARRIVED_BEGIN);
+	arrival->breakpoint = s.index;
+	return arrive(arrival, s.any ? TT_ARRIVED_BREAKPOINT : TT_ARRIVED_BEGIN);
 }
 
 void tt_timeline_interrupt(struct tt_timeline *t)

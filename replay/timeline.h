@@ -30,8 +30,11 @@ struct tt_breakpoint {
 	unsigned int length;	/* 1, 2, 4, 8; TT_BREAK_EXECUTE: 1 */
 };
 
-/* A CPU has four; one is the replay's own. */
-#define TT_TIMELINE_MAX_BREAKPOINTS 3
+/*
+ * A CPU has four; one is the replay's own. There may be more of them in a list, at the cost of running over a stretch once for each
+ * three.
+ */
+#define TT_BREAKPOINTS_AT_ONCE 3
 
 /* ------------------------------------------------------------------ life */
 
@@ -39,8 +42,9 @@ struct tt_timeline_options {
 	const char *const *disks;	/* where the recording's disks are now; may be NULL: see tt_outside_open() */
 	unsigned int num_disks;
 	uint64_t checkpoint_bytes;	/* of memory for checkpoints; 0: 512 MiB */
-	/* The guest's output, once, in its order, however often the machine passes there. On the machine's thread; may be
-	 * NULL. */
+	const char *cache;		/* a file in which they stay for the next session; may be NULL */
+	/* The guest's output, once, in its order, however often the machine passes there; what the cache knows of it, at
+	 * the start. On the machine's thread; may be NULL. */
 	void (*console)(void *ctx, const void *data, size_t len);
 	/* What the user may want to know, one line. On any thread; may be NULL. */
 	void (*message)(void *ctx, const char *text);
@@ -82,7 +86,7 @@ int tt_timeline_seek_event(struct tt_timeline *timeline, uint64_t event, struct 
 			   struct tt_error *err);
 /*
  * Run forward from here until a breakpoint is hit or the recording ends. One at the instruction that the machine stands
- * before does not count. A breakpoint on data stops behind the instruction that made the access. -EINVAL: too many.
+ * before does not count. A breakpoint on data stops behind the instruction that made the access. -EINVAL: one is no breakpoint.
  */
 int tt_timeline_continue(struct tt_timeline *timeline, const struct tt_breakpoint *list, unsigned int n,
 			 struct tt_arrival *arrival, struct tt_error *err);

@@ -24,6 +24,15 @@ static void note(struct tt_timeline *t, const char *text)
 		t->options.message(t->options.ctx, text);
 }
 
+/* Output that nobody has seen yet. */
+static void show_output(struct tt_timeline *t, const void *data, size_t len)
+{
+	t->console_seen += len;
+	fwrite(data, 1, len, t->output);
+	if (t->options.console)
+		t->options.console(t->options.ctx, data, len);
+}
+
 static void console_write(void *ctx, const void *data, size_t len)
 {
 	struct tt_timeline *t = ctx;
@@ -36,9 +45,7 @@ static void console_write(void *ctx, const void *data, size_t len)
 		data = (const char *)data + (t->console_seen - begin);
 		len = end - t->console_seen;
 	}
-	t->console_seen = end;
-	if (t->options.console)
-		t->options.console(t->options.ctx, data, len);
+	show_output(t, data, len);
 }
 
 static uint64_t here(struct tt_timeline *t)
@@ -196,15 +203,18 @@ int tt_travel(struct tt_timeline *t, uint64_t from, struct tt_goal goal, const s
 	struct tt_replayer_result result;
 	int tries, ret;
 
-	for (tries = 1;; tries++) {
+	for (tries = 1;;) {
 		ret = send(t, from, goal, onlooker, err);
 		if (ret)
 			break;
 		tt_replayer_result(t->rep, &result);
 		if (result.outcome != TT_OUTCOME_OVERSHOT || tries == MAX_TRIES)
 			break;
-		note(t, "an alarm came too late; replaying a part again");
-		t->rep->margin *= MARGIN_GROWTH;
+		if (!result.strayed) {
+			note(t, "an alarm came too late; replaying a part again");
+			t->rep->margin *= MARGIN_GROWTH;
+			tries++;
+		}
 		from = tt_checkpoint_before(t->checkpoints, start);
 	}
 	t->rep->margin = margin;
@@ -232,6 +242,40 @@ void tt_travel_near(struct tt_timeline *t, uint64_t from, uint64_t goal)
 
 /* ------------------------------------------------------------------ life */
 
+/* What an earlier session has left. Without it the checkpoints are made on the way. */
+static int load_cache(struct tt_timeline *t, struct tt_error *err)
+{
+	struct tt_error why = { 0 };
+	void *output = NULL;
+	size_t size = 0;
+	int ret = -ENOENT;
+
+	if (t->options.cache)
+		ret = tt_checkpoints_load(t->checkpoints, t->options.cache, &output, &size, &why);
+
+	if (ret == -ENOMEM)
+		return tt_fail(err, ret, "%s", why.text);
+	if (ret && ret != -ENOENT)
+		note(t, why.text);
+	t->cached = tt_checkpoints_taken(t->checkpoints);
+	/* What the machine had written when it was furthest: it may begin behind that now. */
+	if (output)
+		show_output(t, output, size);
+	free(output);
+	return 0;
+}
+
+static void save_cache(struct tt_timeline *t)
+{
+	struct tt_error why = { 0 };
+
+	if (!t->options.cache || !t->checkpoints || tt_checkpoints_taken(t->checkpoints) == t->cached)
+		return;
+	fflush(t->output);
+	if (tt_checkpoints_save(t->checkpoints, t->options.cache, t->output_text, t->output_size, &why))
+		note(t, why.text);
+}
+
 static int create_machine(struct tt_timeline *t, const char *path, struct tt_error *err)
 {
 	struct tt_replayer_options options = {
@@ -239,6 +283,7 @@ static int create_machine(struct tt_timeline *t, const char *path, struct tt_err
 		.stopped = stopped,
 		.pass = pass,
 		.ctx = t,
+		.strays = &t->strays,
 	};
 	uint64_t bytes = t->options.checkpoint_bytes;
 	int kvm_fd, ret = tt_log_open(path, &t->log, err);
@@ -269,8 +314,8 @@ static int create_machine(struct tt_timeline *t, const char *path, struct tt_err
 	t->has_machine = true;
 	t->machine.console_write = console_write;
 	t->machine.console_ctx = t;
-	return tt_checkpoints_create(t->rep, &t->machine, t->facts.id, bytes ? bytes : DEFAULT_BYTES, &t->checkpoints,
-				     err);
+	ret = tt_checkpoints_create(t->rep, &t->machine, t->facts.id, bytes ? bytes : DEFAULT_BYTES, &t->checkpoints, err);
+	return ret ? ret : load_cache(t, err);
 }
 
 int tt_traveller_start(struct tt_timeline *t, const char *path, struct tt_error *err)
@@ -281,7 +326,8 @@ int tt_traveller_start(struct tt_timeline *t, const char *path, struct tt_error 
 	t->state = MOVES;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->changed, NULL);
-	ret = create_machine(t, path, err);
+	t->output = open_memstream(&t->output_text, &t->output_size);
+	ret = t->output ? create_machine(t, path, err) : tt_fail(err, -ENOMEM, "out of memory");
 	if (ret)
 		return ret;
 	ret = -pthread_create(&t->thread, NULL, machine_main, t);
@@ -302,6 +348,7 @@ void tt_traveller_stop(struct tt_timeline *t)
 		pthread_mutex_unlock(&t->lock);
 		pthread_join(t->thread, NULL);
 	}
+	save_cache(t);
 	tt_checkpoints_destroy(t->checkpoints);
 	if (t->has_machine)
 		tt_machine_destroy(&t->machine);
@@ -312,6 +359,9 @@ void tt_traveller_stop(struct tt_timeline *t)
 	if (t->log)
 		tt_log_close(t->log);
 	free(t->strings);
+	if (t->output)
+		fclose(t->output);
+	free(t->output_text);
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 }

@@ -23,6 +23,7 @@ struct tt_timeline {
 	bool has_machine;
 	bool has_outside;
 	struct tt_checkpoints *checkpoints;
+	uint64_t cached;		/* of them there were so many from the start */
 
 	pthread_t thread;
 	bool has_thread;
@@ -42,7 +43,11 @@ struct tt_timeline {
 	uint64_t near_next;		/* the next of them */
 	uint64_t console_at;		/* bytes of output up to here, and up to the furthest place ever */
 	uint64_t console_seen;
+	FILE *output;			/* all of it, into output_text */
+	char *output_text;
+	size_t output_size;
 	uint64_t executed;
+	struct tt_strays strays;
 };
 
 /* Create the machine for a log and its thread, and let it come to the beginning. 0 or -errno; the caller stops it anyway. */

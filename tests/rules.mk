@@ -5,6 +5,7 @@
 #   unit          build/unit/test_NAME for each tests/unit/test_NAME.c
 #   unit-asan     the same under build/asan/, with the address and undefined-behaviour sanitizers
 #   lab-tests     build/tests/NAME for each tests/lab/NAME.c; preload-NAME.c becomes preload-NAME.so
+#                 and build/tests/ledger/ledger.ko, a driver for a guest of Linux 6.12
 #   guests        build/tests/guests/NAME, the tiny test kernels
 #   fuzz          build/fuzz/NAME for each tests/fuzz/fuzz_NAME.c, and FUZZ_SECONDS (600) of each; the corpus stays
 #                 in build/fuzz/NAME.corpus, what crashed beside it
@@ -24,7 +25,13 @@ unit: $(UNIT_TESTS)
 unit-asan:
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='-O1 -g $(SANITIZE)' unit
 
-lab-tests: $(LAB_PROGRAMS) $(LAB_PRELOADS) $(BUILD)/tests/disk-write
+lab-tests: $(LAB_PROGRAMS) $(LAB_PRELOADS) $(BUILD)/tests/disk-write $(BUILD)/tests/ledger/ledger.ko
+
+# A driver with a bug, for the guest's kernel.
+$(BUILD)/tests/ledger/ledger.ko: tests/lab/ledger/ledger.c tests/lab/ledger/Kbuild
+	@mkdir -p $(@D)
+	@ln -sfn $(abspath $^) $(@D)/
+	$(Q)$(MAKE) --no-print-directory -C $$(tools/lab/kernel 6.12)/build M=$(abspath $(@D)) modules
 
 $(BUILD)/tests/disk-write: tests/disk/disk-write.c $(BUILD)/libreplay.a $(BUILD)/libttdisk.a
 	@mkdir -p $(@D)

@@ -19,7 +19,7 @@ enum {
 	OPT_TO_INSTR = 256,
 	OPT_GDB,
 	OPT_DISK,
-	OPT_CHECKPOINT_SPACE,
+	OPT_CHECKPOINT_SPACE, OPT_NO_CACHE,
 };
 
 static const struct option long_options[] = {
@@ -27,6 +27,7 @@ static const struct option long_options[] = {
 	{ "gdb", required_argument, NULL, OPT_GDB },
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "checkpoint-space", required_argument, NULL, OPT_CHECKPOINT_SPACE },
+	{ "no-cache", no_argument, NULL, OPT_NO_CACHE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
 };
@@ -42,20 +43,23 @@ static const char help[] =
 	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so\n"
 	"                     on (default: where it was, or in the folder of the log)\n"
 	"      --checkpoint-space SIZE   memory for checkpoints, as in 512M (512M)\n"
+	"      --no-cache     do not keep them in LOG.checkpoints for the next session\n"
 	"  -h, --help         this text\n\n"
-	"Exit status: gdb's own; with --gdb: 0 success, 1 usage or set-up error, 3 divergence,\n"
-	"4 damaged or unreadable log.\n";
+	"Exit status: 0 success, 1 usage or set-up error, 3 divergence, 4 damaged or unreadable log;\n"
+	"that of gdb when it is started.\n";
 
 struct debug_options {
 	struct recording_options recording;
 	const char *disks[TT_MAX_DISKS];
 	const char *gdb;	/* where to listen, or NULL */
 	char **gdb_arguments;	/* up to a NULL */
+	char cache[PATH_MAX];
 };
 
 static int parse_options(int argc, char **argv, struct debug_options *o)
 {
 	struct recording_options *r = &o->recording;
+	bool no_cache = false;
 	int c;
 
 	optind = 1;
@@ -81,6 +85,9 @@ static int parse_options(int argc, char **argv, struct debug_options *o)
 				break;
 			say("--checkpoint-space %s: not a size", optarg);
 			return -1;
+		case OPT_NO_CACHE:
+			no_cache = true;
+			break;
 		case 'h':
 			fputs(help, stdout);
 			return 0;
@@ -95,6 +102,8 @@ static int parse_options(int argc, char **argv, struct debug_options *o)
 		return -1;
 	}
 	r->log = argv[optind];
+	if (!no_cache && snprintf(o->cache, sizeof(o->cache), "%s.checkpoints", r->log) < (int)sizeof(o->cache))
+		r->cache = o->cache;
 	r->disks = o->disks;
 	o->gdb_arguments = &argv[optind + 1];
 	if (argc - optind - 1 > MAX_GDB_ARGUMENTS) {

@@ -10,6 +10,7 @@
 #include "ttvm.h"
 
 #define EVENTS_SHOWN 10
+#define MAX_PIECES 384 /* of all breakpoints and watched ranges: running takes a pass for each three */
 #define RFLAGS_RF (1ull << 16)
 
 struct recording {
@@ -17,8 +18,8 @@ struct recording {
 	struct tt_timeline *timeline;
 	struct recording_options options;
 	struct tt_registers registers;	/* here */
-	struct tt_breakpoint list[TT_TIMELINE_MAX_BREAKPOINTS];
-	struct tt_point owner[TT_TIMELINE_MAX_BREAKPOINTS];	/* which point list[i] belongs to */
+	struct tt_breakpoint list[MAX_PIECES];
+	struct tt_point owner[MAX_PIECES];	/* which point list[i] belongs to */
 	unsigned int count;
 	FILE *console;			/* what the guest has written, as far as the machine ever was */
 	char *console_text;
@@ -86,7 +87,7 @@ static bool add(struct recording *r, const struct tt_point *point)
 	else
 		b.kind = point->kind == TT_POINT_WRITE ? TT_BREAK_WRITE : TT_BREAK_ACCESS;
 	for (; left; left -= b.length, b.address += b.length) {
-		if (r->count == TT_TIMELINE_MAX_BREAKPOINTS)
+		if (r->count == MAX_PIECES)
 			return false;
 		for (b.length = 8; b.length > left || b.address % b.length; b.length /= 2)
 			;
@@ -108,8 +109,7 @@ static int set_points(struct tt_debug_target *target, const struct tt_point *poi
 		memcpy(r->list, before.list, sizeof(r->list));
 		memcpy(r->owner, before.owner, sizeof(r->owner));
 		r->count = before.count;
-		return tt_fail(err, -ENOSPC, "the CPU has debug registers for %d breakpoints or aligned pieces of 8 bytes",
-			       TT_TIMELINE_MAX_BREAKPOINTS);
+		return tt_fail(err, -ENOSPC, "%d breakpoints or aligned pieces of 8 bytes at most", MAX_PIECES);
 	}
 	return 0;
 }
@@ -133,7 +133,7 @@ static int stopped(struct recording *r, const struct tt_arrival *arrival, struct
 }
 
 /* What is at the watched places: of a single step one only sees what it has changed. */
-static void read_watched(struct recording *r, uint64_t value[TT_TIMELINE_MAX_BREAKPOINTS])
+static void read_watched(struct recording *r, uint64_t value[MAX_PIECES])
 {
 	unsigned int i;
 
@@ -147,8 +147,8 @@ static void read_watched(struct recording *r, uint64_t value[TT_TIMELINE_MAX_BRE
 static int step(struct tt_debug_target *target, int64_t count, struct tt_stop *stop, struct tt_error *err)
 {
 	struct recording *r = recording_of(target);
-	uint64_t at = tt_timeline_position(r->timeline), before[TT_TIMELINE_MAX_BREAKPOINTS];
-	uint64_t after[TT_TIMELINE_MAX_BREAKPOINTS], length = tt_timeline_length(r->timeline);
+	uint64_t at = tt_timeline_position(r->timeline), before[MAX_PIECES];
+	uint64_t after[MAX_PIECES], length = tt_timeline_length(r->timeline);
 	struct tt_arrival arrival = { TT_ARRIVED_BEGIN, 0 };
 	unsigned int i;
 	int ret = 0;
@@ -357,6 +357,7 @@ int recording_target_create(const struct recording_options *options, struct tt_d
 		.disks = options->disks,
 		.num_disks = options->num_disks,
 		.checkpoint_bytes = options->checkpoint_bytes,
+		.cache = options->cache,
 		.console = keep_output,
 		.message = message,
 		.ctx = r,

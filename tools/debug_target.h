@@ -16,6 +16,7 @@ struct recording_options {
 	const char *const *disks;	/* where the recording's disks are now */
 	unsigned int num_disks;
 	uint64_t checkpoint_bytes;	/* 0: default */
+	const char *cache;		/* file for checkpoints, or NULL */
 };
 
 /* Open the log and go to options->instruction. 0 or -errno; options' strings are borrowed. */

@@ -207,11 +207,16 @@ static int open_disks(struct guest *guest, const struct guest_options *o, bool f
 
 /* ------------------------------------------------------------------ networks */
 
+int guest_open_net(const struct guest_net *option, struct tt_net **net, struct tt_error *err)
+{
+	return option->kind == GUEST_NET_TAP ? tt_net_open_tap(option->argument, net, err) :
+					       tt_net_open_user(option->argument, net, err);
+}
+
 static int open_net(struct tt_machine_config *config, const struct guest_net *net, struct tt_error *err)
 {
 	unsigned int n = config->num_nets;
-	int ret = net->kind == GUEST_NET_TAP ? tt_net_open_tap(net->argument, &config->nets[n], err) :
-					       tt_net_open_user(net->argument, &config->nets[n], err);
+	int ret = guest_open_net(net, &config->nets[n], err);
 
 	if (ret)
 		return ret;

@@ -39,6 +39,9 @@ struct guest_options {
 bool guest_parse_disk(struct guest_options *o, const char *text);
 bool guest_parse_net(struct guest_options *o, const char *text);
 
+/* Connected by guest_start_nets(). */
+int guest_open_net(const struct guest_net *option, struct tt_net **net, struct tt_error *err);
+
 struct guest {
 	struct tt_machine_config config;
 	struct kvm_cpuid2 *cpuid;

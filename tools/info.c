@@ -247,6 +247,11 @@ static void print_machine(const struct recording *r)
 	printf(", as ");
 	print_safely(r->facts.id);
 	putchar('\n');
+	if (r->facts.origin.id[0]) {
+		printf("forked        from ");
+		print_safely(r->facts.origin.id);
+		printf(" after instruction %llu\n", (unsigned long long)r->facts.origin.instructions);
+	}
 }
 
 static void print_end(const struct recording *r)
@@ -361,6 +366,14 @@ static json_t *nets_json(const struct recording *r)
 	return array;
 }
 
+/* null for what is no fork */
+static json_t *origin_json(const struct tt_origin *origin)
+{
+	return origin->id[0] ? json_pack("{s:s, s:I}", "recording", origin->id, "instructions",
+					 (json_int_t)origin->instructions) :
+			       json_null();
+}
+
 static void set_machine(json_t *root, const struct recording *r)
 {
 	const struct tt_machine_config *c = &r->config;
@@ -378,7 +391,8 @@ static void set_machine(json_t *root, const struct recording *r)
 				      (json_int_t)section_size(r, TT_LOG_SECTION_FIRMWARE),
 				      "disks", disks_json(r), "nets", nets_json(r)));
 	json_object_set_new(root, "recording",
-			    json_pack("{s:s, s:s, s:s, s:s, s:I, s:b}", "id", r->facts.id, "host_kernel",
+			    json_pack("{s:s, s:o, s:s, s:s, s:s, s:I, s:b}", "id", r->facts.id, "origin",
+				      origin_json(&r->facts.origin), "host_kernel",
 				      r->facts.host_kernel, "host_cpu", r->facts.host_cpu, "ttvm",
 				      r->facts.ttvm_version, "started",
 				      (json_int_t)r->facts.started, "exact_instructions",

@@ -12,6 +12,7 @@ static const struct command commands[] = {
 	{ "replay", cmd_replay, "replay a recording, to its end or to any instruction" },
 	{ "debug", cmd_debug, "look at a recording in gdb, and run it forward and back" },
 	{ "dump", cmd_dump, "write a moment of a recording to a core file, for gdb and crash" },
+	{ "fork", cmd_fork, "let the guest live on from the past, with other input" },
 	{ "verify", cmd_verify, "replay a recording silently and say whether it matches" },
 	{ "info", cmd_info, "say what is in a recording" },
 	{ "trace", cmd_trace, "write what happened in a recording for Wireshark or Perfetto" },

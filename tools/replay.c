@@ -185,17 +185,6 @@ static void show_progress(void *ctx)
 
 /* ------------------------------------------------------------------ one replay */
 
-static void print_step(void *ctx, struct tt_vcpu *vcpu, uint64_t instruction)
-{
-	const struct kvm_regs *r = &tt_vcpu_sync_regs(vcpu)->regs;
-	struct kvm_regs shown = *r;
-
-	(void)ctx;
-	shown.rflags &= ~(1ull << 16); /* RF is the debugger's */
-	printf("%llu rip=%016llx regs=%016llx\n", (unsigned long long)instruction, r->rip,
-	       (unsigned long long)XXH64(&shown, sizeof(shown), 0));
-}
-
 struct attempt {
 	const struct replay_options *o;
 	struct tt_log *log;
@@ -203,10 +192,27 @@ struct attempt {
 	struct tt_recording_facts facts;
 	struct console *console;
 	uint64_t margin;
+	struct tt_strays strays;
+	uint64_t walked;	/* the walk is shown up to here */
 	struct tt_replayer_result result;
 	bool guest_crashed;
 	double seconds;
 };
+
+static void print_step(void *ctx, struct tt_vcpu *vcpu, uint64_t instruction)
+{
+	struct attempt *a = ctx;
+	const struct kvm_regs *r = &tt_vcpu_sync_regs(vcpu)->regs;
+	struct kvm_regs shown = *r;
+
+	/* An earlier try has shown it. */
+	if (instruction < a->walked)
+		return;
+	a->walked = instruction + 1;
+	shown.rflags &= ~(1ull << 16); /* RF is the debugger's */
+	printf("%llu rip=%016llx regs=%016llx\n", (unsigned long long)instruction, r->rip,
+	       (unsigned long long)XXH64(&shown, sizeof(shown), 0));
+}
 
 /* Print what was asked for at the end position. */
 static void print_state(const struct attempt *a, struct tt_machine *m)
@@ -226,8 +232,10 @@ static int replay_once(struct attempt *a)
 					       .goal = o->goal,
 					       .margin = a->margin,
 					       .witness = o->witness,
+					       .strays = &a->strays,
 					       .step_to = o->goal.value + o->walk,
-					       .on_step = o->walk ? print_step : NULL };
+					       .on_step = o->walk ? print_step : NULL,
+					       .on_step_ctx = a };
 	struct tt_replayer *replayer;
 	struct tt_machine machine;
 	struct watch watch = { .machine = &machine };
@@ -385,14 +393,20 @@ static int replay(struct attempt *a, const struct tt_log_info *info)
 		return say_error(&err);
 	a->console = &console;
 	a->margin = o->margin;
-	for (tries = 1;; tries++) {
+	for (tries = 1;;) {
 		status = replay_once(a);
 		if (status || a->result.outcome != TT_OUTCOME_OVERSHOT || tries == MAX_TRIES)
 			break;
+		if (a->result.strayed) {
+			say("a rare exception was passed (event %llu); starting again",
+			    (unsigned long long)a->result.event);
+			continue;
+		}
 		/* The alarm was lost or late: again from the start, set earlier. */
 		say("an alarm came too late (event %llu); starting again",
 		    (unsigned long long)a->result.event);
 		a->margin = (a->margin ? a->margin : 64) * MARGIN_GROWTH;
+		tries++;
 	}
 	if (console_close(&console) && !status) {
 		say("the console's output could not be written: %s", strerror(-console.error));

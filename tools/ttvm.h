@@ -44,6 +44,7 @@ int cmd_replay(int argc, char **argv);
 int cmd_debug(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_profile(int argc, char **argv);
+int cmd_fork(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_trace(int argc, char **argv);

@@ -4,6 +4,8 @@
  */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -29,6 +31,12 @@ static int pin(const char *parent, const struct ttdisk_point *point, const char 
 	return ret;
 }
 
+/* Of a branch with this uuid, in its parent. */
+static void name_pin(const char *uuid, char name[TTDISK_NAME_SIZE])
+{
+	snprintf(name, TTDISK_NAME_SIZE, "branch-%.8s", uuid);
+}
+
 int ttdisk_branch(const char *parent, const struct ttdisk_point *point, const char *branch,
 		  struct tt_error *err)
 {
@@ -46,7 +54,7 @@ int ttdisk_branch(const char *parent, const struct ttdisk_point *point, const ch
 	if (ret)
 		return ret;
 	ttd_place_uuid_text(header.uuid, uuid);
-	snprintf(name, sizeof(name), "branch-%.8s", uuid);
+	name_pin(uuid, name);
 	ret = pin(parent, point, name, &pinned, err);
 	if (!ret)
 		ret = ttdisk_open(parent, TTDISK_READ, &pinned, NULL, &disk, err);
@@ -62,5 +70,47 @@ int ttdisk_branch(const char *parent, const struct ttdisk_point *point, const ch
 	}
 	if (disk)
 		ttdisk_close(disk);
+	return ret;
+}
+
+static int unpin(const char *parent, const char *name, struct tt_error *err)
+{
+	struct ttdisk *disk;
+	int ret = ttdisk_open(parent, TTDISK_WRITE, NULL, NULL, &disk, err);
+
+	if (ret)
+		return ret;
+	ret = ttdisk_unmark(disk, name, err);
+	if (ttdisk_close(disk) && !ret)
+		ret = tt_fail(err, -EIO, "%s: cannot write to it", parent);
+	return ret == -ENOENT ? 0 : ret; /* the point had a mark of its own */
+}
+
+int ttdisk_drop_branch(const char *branch, struct tt_error *err)
+{
+	char name[TTDISK_NAME_SIZE], *parent, *index;
+	struct ttdisk_info info;
+	struct ttdisk *disk;
+	int ret;
+
+	/* For writing, so that nobody else is. */
+	ret = ttdisk_open(branch, TTDISK_WRITE, NULL, NULL, &disk, err);
+	if (ret)
+		return ret;
+	ttdisk_get_info(disk, &info);
+	name_pin(info.uuid, name);
+	parent = strdup(info.base);
+	index = ttd_index_path(branch, ".idx");
+	if (!parent || !index)
+		ret = tt_fail(err, -ENOMEM, "out of memory");
+	else if (!info.is_branch)
+		ret = tt_fail(err, -EINVAL, "%s: is not a branch", branch);
+	else
+		ret = unpin(parent, name, err);
+	ttdisk_close(disk);
+	if (!ret && (unlink(branch) || (unlink(index) && errno != ENOENT)))
+		ret = tt_fail(err, -errno, "%s: cannot delete it: %s", branch, strerror(errno));
+	free(parent);
+	free(index);
 	return ret;
 }

@@ -488,6 +488,7 @@ void ttdisk_get_info(struct ttdisk *disk, struct ttdisk_info *info)
 	struct history *history = disk->history;
 	const struct format_state *point =
 		disk->mode == TTDISK_WRITE ? &history->end : &disk->point;
+	const struct ttdisk *root = disk;
 	struct ttdisk_mark mark = { 0 };
 	struct output_stats stats = { 0 };
 
@@ -513,6 +514,9 @@ void ttdisk_get_info(struct ttdisk *disk, struct ttdisk_info *info)
 		.point_time_ns = point->time_ns,
 	};
 	ttd_place_uuid_text(history->header.uuid, info->uuid);
+	while (root->parent)
+		root = root->parent;
+	ttd_place_uuid_text(root->history->header.uuid, info->root);
 	if (disk->parent)
 		ttd_place_departure_text(history->header.parent_uuid, history->header.parent_point,
 					 history->header.parent_identity, info->parent);

@@ -59,8 +59,9 @@
  * (FOLD: that or a higher one). The first record that is not valid ends the history, and a fold without its end does not
  * count. So a writer that was killed at any byte leaves a prefix of what it wrote. Before a flush of the guest is
  * answered, everything up to its FLUSH record is on stable storage, and nothing behind it is written earlier than that;
- * the same is true of MARK, UNMARK and SESSION. Hence bytes have changed that were on stable storage, the history is not
- * cut short but damaged, and nobody may truncate it without being told to, if it ends
+ * the same is true of MARK, UNMARK and SESSION; when it fails, nothing is appended before it has succeeded. Hence bytes
+ * have changed that were on stable storage, the history is not cut short but damaged, and nobody may truncate it without
+ * being told to, if it ends
  *
  *   before the offset `durable` of the header page (garbage collection sets it); or
  *   before a record of these types which is valid by itself, and another valid one of a higher number behind that; or

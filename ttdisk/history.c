@@ -498,11 +498,15 @@ static void hand_over_run(struct history *history)
 int ttd_history_append(struct history *history, const struct format_record *wanted,
 		       const void *payload, struct span *span, uint64_t *offset)
 {
-	struct run *run = &history->runs[history->num_runs - 1];
 	struct format_record *record;
 	uint64_t now = wall_clock();
-	int ret = ttd_run_prepare(run);
+	struct run *run;
+	int ret = history->sync_failed ? ttd_history_sync(history) : 0;
 
+	if (ret)
+		return ret;
+	run = &history->runs[history->num_runs - 1];
+	ret = ttd_run_prepare(run);
 	if (!ret)
 		ret = ttd_output_reserve(history->output, record_size(wanted), (uint8_t **)&record);
 	if (ret)
@@ -531,7 +535,7 @@ int ttd_history_append(struct history *history, const struct format_record *want
 	return 0;
 }
 
-/* The kernel may have forgotten what it could not write. Is everything still there? */
+/* The kernel may have forgotten what it could not write. Is everything on the disk? */
 static int verify_unsynced(struct history *history)
 {
 	const struct format_record *record;
@@ -551,13 +555,10 @@ static int verify_unsynced(struct history *history)
 
 int ttd_history_sync(struct history *history)
 {
-	int ret = ttd_output_drain(history->output);
+	int ret = ttd_output_sync(history->output);
 
 	if (!ret && history->sync_failed)
 		ret = verify_unsynced(history);
-	if (ret)
-		return ret;
-	ret = ttd_output_sync(history->output);
 	history->sync_failed = ret;
 	if (ret)
 		return ret;

@@ -153,7 +153,10 @@ int ttd_output_read(struct output *output, void *to, size_t len, uint64_t offset
 int ttd_output_read_span(struct output *output, struct span *span, size_t len, uint64_t offset);
 /* Everything committed is in the file. */
 int ttd_output_drain(struct output *output);
-/* ... and on stable storage. */
+/*
+ * ... and on stable storage. After a failure it writes everything since the last success again, but cannot know whether
+ * the file still had what it could not find in memory: the next success is one only if that can be read.
+ */
 int ttd_output_sync(struct output *output);
 void ttd_output_get_stats(const struct output *output, struct output_stats *stats);
 /* Drains, if it can; frees. */
@@ -265,7 +268,7 @@ struct history {
 	struct output *output;	    /* writer */
 	bool no_index;
 	bool locked;
-	bool sync_failed;
+	bool sync_failed;	    /* what is behind `synced` waits for a sync that succeeds; nothing is appended before */
 	struct format_state synced; /* writer: everything before is on stable storage */
 	uint8_t *buffer;	    /* FORMAT_RECORD_MAX bytes for ttd_history_record() */
 	uint64_t buffered;	    /* offset of the record in it; 0: none */
@@ -312,7 +315,10 @@ uint64_t ttd_history_note(const struct history *history, uint64_t i);
  */
 int ttd_history_append(struct history *history, const struct format_record *wanted, const void *payload,
 		   struct span *span, uint64_t *offset);
-/* Writer: everything appended is on stable storage. */
+/*
+ * Writer: everything appended is on stable storage. When that fails, nothing can be appended before it has succeeded, which
+ * each ttd_history_append() tries first: no record follows one that must be safe before.
+ */
 int ttd_history_sync(struct history *history);
 
 /* ------------------------------------------------------------------ index.c */

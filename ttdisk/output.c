@@ -3,8 +3,18 @@
  * output.c - appending to the history's file: records are built in buffers, and a full buffer is handed to the kernel
  * while the next is filled. Nobody waits but for a flush, or when the disk is slower than the writer by all buffers.
  *
- * A buffer is kept until the file has all of it. So when the file cannot take it (no space, an I/O error), nothing is
- * lost: what was committed can be read, and is tried again whenever more is to be written.
+ * A buffer is kept until the file has all of it, and after that until its memory is needed. So when the file cannot take
+ * it (no space, an I/O error), nothing is lost: what was committed can be read, and is tried again whenever more is to be
+ * written.
+ *
+ * An fdatasync() that fails says that something since the last good one may never reach the disk, and the next one may
+ * succeed all the same: the kernel takes the pages for clean (PostgreSQL's "fsyncgate", 2018). To dirty them again is not
+ * enough either. ext4 allocates blocks as "unwritten", which read as zeroes until the write has ended well; after a failed
+ * one its page cache takes them for written, writes to them again, and never marks them (seen with Linux 6.12): once the
+ * page has gone, there are zeroes again. So what is not known to be safe goes to new blocks: its range of the file becomes
+ * a hole, which takes the pages away, too, and is written anew; from the buffers as far as they have it, else from what
+ * the file reads as before. Whether that is right is for the caller to verify, who knows what the bytes mean; the pages
+ * are dropped once more, so that he reads the disk.
  */
 #include <fcntl.h>
 #include <liburing.h>
@@ -15,6 +25,8 @@
 
 #define NUM_BUFFERS 4
 #define BUFFER_SIZE (512u << 10)
+#define RESCUE	    NUM_BUFFERS /* one more, for what is in no other: see rewrite() */
+#define HOLE_ALIGN  (64u << 10) /* no file system that we know has larger blocks */
 
 struct buffer {
 	uint8_t *data;
@@ -28,7 +40,7 @@ struct output {
 	int fd;
 	bool uring;
 	struct io_uring ring;
-	struct buffer buffers[NUM_BUFFERS];
+	struct buffer buffers[NUM_BUFFERS + 1];
 	unsigned int current;
 	bool failed;	   /* a write has failed, and was not repeated with success yet */
 	uint64_t unsynced; /* everything before is on stable storage */
@@ -57,7 +69,7 @@ static void free_output(struct output *output)
 {
 	if (output->uring)
 		io_uring_queue_exit(&output->ring);
-	for (int i = 0; i < NUM_BUFFERS; i++)
+	for (int i = 0; i <= NUM_BUFFERS; i++)
 		free(output->buffers[i].data);
 	free(output);
 }
@@ -178,14 +190,15 @@ static int retry(struct output *output)
 {
 	int ret;
 
-	for (unsigned int i = 1; i <= NUM_BUFFERS; i++) {
+	ret = write_now(output, &output->buffers[RESCUE]);
+	for (unsigned int i = 1; i <= NUM_BUFFERS && !ret; i++) {
 		struct buffer *buffer = &output->buffers[(output->current + i) % NUM_BUFFERS];
 
 		wait_for(output, buffer);
 		ret = write_now(output, buffer);
-		if (ret)
-			return ret;
 	}
+	if (ret)
+		return ret;
 	output->failed = false;
 	return 0;
 }
@@ -236,45 +249,85 @@ uint64_t ttd_output_end(const struct output *output)
 
 int ttd_output_drain(struct output *output)
 {
-	struct buffer *buffer = &output->buffers[output->current];
-	int ret = retry(output);
+	return retry(output);
+}
 
-	if (ret)
-		return ret;
-	buffer->offset += buffer->fill;
-	buffer->fill = buffer->done = 0;
-	return 0;
+/* Where the bytes begin that are in buffers, up to the end without a gap. */
+static uint64_t buffered_from(const struct output *output)
+{
+	uint64_t from = ttd_output_end(output);
+
+	for (unsigned int i = NUM_BUFFERS; i > 0; i--) {
+		const struct buffer *buffer = &output->buffers[(output->current + i) % NUM_BUFFERS];
+
+		if (buffer->fill && buffer->offset + buffer->fill == from)
+			from = buffer->offset;
+	}
+	return from;
+}
+
+static int read_back(const struct output *output, void *to, size_t len, uint64_t offset)
+{
+	struct iovec iov = { to, len };
+	struct span span = ttd_span_of(&iov, 1);
+
+	return ttd_span_pread(&span, output->fd, len, offset);
 }
 
 /*
- * After an fdatasync() that failed, the kernel may take pages for clean that never reached the disk. Write everything
- * since the last one that did not fail once more.
+ * File systems without holes do without: those that we know of do not have unwritten blocks either. Other failures show
+ * when the range is written.
  */
+static void make_hole(const struct output *output, uint64_t from, uint64_t to)
+{
+	fallocate(output->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
+}
+
+/* After a drain: write everything since the last good fdatasync() once more, to other blocks. */
 static int rewrite(struct output *output)
 {
-	uint8_t *copy = output->buffers[output->current].data; /* empty after a drain */
-	uint64_t end = ttd_output_end(output), offset = output->unsynced;
+	uint64_t end = ttd_output_end(output), from = MAX(buffered_from(output), output->unsynced);
+	struct buffer *rescue = &output->buffers[RESCUE];
+	uint64_t offset = output->unsynced, len;
+	int ret = 0;
 
-	while (offset < end) {
-		ssize_t len =
-			pread(output->fd, copy, MIN(BUFFER_SIZE, end - offset), (off_t)offset);
-
-		if (len > 0)
-			len = pwrite(output->fd, copy, (size_t)len, (off_t)offset);
-		if (len < 0 && errno == EINTR)
-			continue;
-		if (len <= 0)
-			return len ? -errno : -EIO;
-		offset += (uint64_t)len;
+	if (offset < from && !rescue->data && posix_memalign((void **)&rescue->data, 4096, BUFFER_SIZE)) {
+		rescue->data = NULL;
+		return -ENOMEM;
 	}
-	return 0;
+	/* Holes begin and end where blocks do, but for the first, whose block is partly written and safe. */
+	for (; offset < from && !ret; offset += len) {
+		len = MIN(BUFFER_SIZE - offset % BUFFER_SIZE, from - offset);
+		ret = read_back(output, rescue->data, len, offset);
+		if (ret)
+			return ret;
+		rescue->offset = offset;
+		rescue->fill = len;
+		rescue->done = 0;
+		if (offset + len == from)
+			break;
+		make_hole(output, offset, offset + len);
+		ret = write_now(output, rescue);
+	}
+	if (ret)
+		return ret;
+	for (unsigned int i = 0; i < NUM_BUFFERS; i++) {
+		struct buffer *buffer = &output->buffers[i];
+
+		if (buffer->offset + buffer->fill > from)
+			buffer->done = MAX(from, buffer->offset) - buffer->offset;
+	}
+	make_hole(output, offset, (end + HOLE_ALIGN - 1) / HOLE_ALIGN * HOLE_ALIGN);
+	return retry(output);
 }
 
 int ttd_output_sync(struct output *output)
 {
+	uint64_t from = output->unsynced;
+	bool again = output->sync_failed;
 	int ret = ttd_output_drain(output);
 
-	if (!ret && output->sync_failed)
+	if (!ret && again)
 		ret = rewrite(output);
 	if (ret)
 		return ret;
@@ -284,6 +337,8 @@ int ttd_output_sync(struct output *output)
 	}
 	output->sync_failed = false;
 	output->unsynced = ttd_output_end(output);
+	if (again)
+		posix_fadvise(output->fd, (off_t)(from / HOLE_ALIGN * HOLE_ALIGN), 0, POSIX_FADV_DONTNEED);
 	return 0;
 }
 
@@ -292,7 +347,7 @@ int ttd_output_sync(struct output *output)
 /* The buffer that holds offset, or NULL; *len is cut to what is in the same place. */
 static const struct buffer *find(const struct output *output, uint64_t offset, size_t *len)
 {
-	for (int i = 0; i < NUM_BUFFERS; i++) {
+	for (int i = 0; i <= NUM_BUFFERS; i++) {
 		const struct buffer *buffer = &output->buffers[i];
 		uint64_t end = buffer->offset + buffer->fill;
 

@@ -126,7 +126,9 @@ int ttdisk_write(struct ttdisk *disk, uint64_t sector, const struct iovec *iov, 
 int ttdisk_zero(struct ttdisk *disk, uint64_t sector, uint64_t count, bool discard, uint64_t instr);
 /*
  * End the epoch: all writes are on stable storage when it returns 0. Without writes since the last one nothing is added
- * to the history. OVERLAY: does nothing.
+ * to the history. OVERLAY: does nothing. After a failure, writes fail, too: each of them, and each flush, first tries to
+ * make up for it. Pages that the kernel has lost meanwhile are written again from memory, if they were among the last
+ * 1.5 MiB; else this goes on for good (-EIO).
  */
 int ttdisk_flush(struct ttdisk *disk, uint64_t instr);
 
@@ -168,6 +170,7 @@ struct ttdisk_info {
 	const char *base;	 /* path of the base image or of the parent's history */
 	bool is_branch;
 	char uuid[37];
+	char root[37];		 /* uuid of the history that this is a branch of a branch of ...; else the same */
 	char parent[TTDISK_DEPARTURE_SIZE]; /* branch: the point in the parent */
 	uint64_t created_ns;
 	uint64_t records;
@@ -277,6 +280,8 @@ int ttdisk_diff(struct ttdisk *a, struct ttdisk *b, bool compare, ttdisk_range_f
  */
 int ttdisk_branch(const char *parent, const struct ttdisk_point *point, const char *branch,
 		  struct tt_error *err);
+/* Delete a branch, its index, and its mark in the parent. -EBUSY: a writer is at work on one of the two; nothing is changed. */
+int ttdisk_drop_branch(const char *branch, struct tt_error *err);
 
 /* What to keep: the union of all; now and marks are always kept. All zero: nothing but those. */
 struct ttdisk_gc_options {

@@ -24,7 +24,10 @@ struct tt_net;
 struct tt_net_ops {
 	/* The machine exists: frames may be posted to m from now on, as input TT_INPUT_NET0 + index. */
 	int (*start)(struct tt_net *net, struct tt_machine *m, unsigned int index, struct tt_error *err);
-	/* On a vCPU thread, device lock held: must not block; a frame that cannot be taken now is lost. */
+	/*
+	 * On a vCPU thread, device lock held: must not block; a frame that cannot be taken now is lost, as are all before
+	 * start.
+	 */
 	void (*send)(struct tt_net *net, const void *frame, size_t len);
 	/* Before the machine is destroyed: no frame is posted after it returns. */
 	void (*stop)(struct tt_net *net);

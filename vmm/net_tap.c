@@ -81,7 +81,7 @@ static int tap_start(struct tt_net *net, struct tt_machine *m, unsigned int inde
 static void tap_send(struct tt_net *net, const void *frame, size_t len)
 {
 	/* The descriptor does not block: a frame that the kernel does not take is lost. */
-	if (len && len <= TT_FRAME_MAX && write(tap_of(net)->fd, frame, len) < 0)
+	if (tap_of(net)->running && len && len <= TT_FRAME_MAX && write(tap_of(net)->fd, frame, len) < 0)
 		return;
 }
 

@@ -252,7 +252,7 @@ static int user_start(struct tt_net *net, struct tt_machine *m, unsigned int ind
 static void user_send(struct tt_net *net, const void *frame, size_t len)
 {
 	/* A full socket loses the frame, as does a frame that is none. */
-	if (len && len <= TT_FRAME_MAX)
+	if (user_of(net)->running && len && len <= TT_FRAME_MAX)
 		send(user_of(net)->guest[0], frame, len, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 

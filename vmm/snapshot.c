@@ -82,17 +82,25 @@ static int take_vcpu(struct tt_vcpu *vcpu, struct vcpu_state *s)
 	return 0;
 }
 
-int tt_snapshot_take(struct tt_machine *m, struct tt_snapshot **snapshot, struct tt_error *err)
+static size_t full_size(const struct tt_machine *m)
 {
 	size_t size = sizeof(struct tt_snapshot) + m->config.num_vcpus * sizeof(struct vcpu_state);
+	const struct tt_device *dev;
+
+	for (dev = m->devices; dev; dev = dev->next)
+		size += dev->state_size;
+	return size;
+}
+
+int tt_snapshot_take(struct tt_machine *m, struct tt_snapshot **snapshot, struct tt_error *err)
+{
+	size_t size = full_size(m);
 	const struct tt_device *dev;
 	struct tt_snapshot *s;
 	unsigned int i;
 	uint8_t *to;
 	int ret = 0;
 
-	for (dev = m->devices; dev; dev = dev->next)
-		size += dev->state_size;
 	s = calloc(1, size);
 	if (!s)
 		return tt_fail(err, -ENOMEM, "out of memory");
@@ -178,4 +186,17 @@ int tt_snapshot_load(struct tt_machine *m, const struct tt_snapshot *snapshot, s
 size_t tt_snapshot_size(const struct tt_snapshot *snapshot)
 {
 	return snapshot->size;
+}
+
+struct tt_snapshot *tt_snapshot_of_bytes(const struct tt_machine *m, const void *bytes, size_t size)
+{
+	const struct tt_snapshot *from = bytes;
+	struct tt_snapshot *s;
+
+	if (size != full_size(m) || from->size != size || from->num_vcpus != m->config.num_vcpus)
+		return NULL;
+	s = malloc(size);
+	if (s)
+		memcpy(s, bytes, size);
+	return s;
 }

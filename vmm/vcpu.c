@@ -331,11 +331,18 @@ static int run_once(struct tt_vcpu *vcpu)
 	return ret;
 }
 
+/* The machine has ended: does its seam, or another that takes its place, let it go on? */
+static bool revive(struct tt_vcpu *vcpu)
+{
+	struct tt_machine *m = vcpu->machine;
+
+	return m->end != TT_END_ERROR && m->seam->ops->revive && m->seam->ops->revive(m->seam, vcpu);
+}
+
 static void *vcpu_main(void *arg)
 {
 	struct tt_vcpu *vcpu = arg;
 	struct tt_machine *m = vcpu->machine;
-	const struct tt_seam_ops *ops = m->seam->ops;
 	struct sigaction action = { .sa_handler = kick_handler };
 	sigset_t kick;
 	int ret;
@@ -352,9 +359,8 @@ static void *vcpu_main(void *arg)
 	/* What KVM_RUN will keep up to date from now on. */
 	ret = ioctl(vcpu->fd, KVM_GET_REGS, &tt_vcpu_sync_regs(vcpu)->regs) < 0 ? -errno : 0;
 	if (!ret)
-		ret = ops->vcpu_start(m->seam, vcpu);
-	while (!ret && (m->end == TT_END_NONE ||
-			(m->end != TT_END_ERROR && ops->revive && ops->revive(m->seam, vcpu))))
+		ret = m->seam->ops->vcpu_start(m->seam, vcpu);
+	while (!ret && (m->end == TT_END_NONE || revive(vcpu)))
 		ret = run_once(vcpu);
 	if (ret) {
 		/* A seam that fails has said why in m->error. */
@@ -363,7 +369,7 @@ static void *vcpu_main(void *arg)
 		tt_machine_end(m, TT_END_ERROR, 0);
 	}
 	tt_pause_wake(m);
-	ops->vcpu_end(m->seam, vcpu);
+	m->seam->ops->vcpu_end(m->seam, vcpu);
 	__atomic_store_n(&vcpu->running, false, __ATOMIC_RELEASE);
 	pthread_sigmask(SIG_BLOCK, &kick, NULL);
 	thread_run = NULL;

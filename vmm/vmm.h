@@ -509,6 +509,11 @@ int tt_snapshot_take(struct tt_machine *m, struct tt_snapshot **snapshot, struct
 int tt_snapshot_load(struct tt_machine *m, const struct tt_snapshot *snapshot, struct tt_error *err);
 /* Bytes that it takes. */
 size_t tt_snapshot_size(const struct tt_snapshot *snapshot);
+/*
+ * A snapshot is plain bytes, tt_snapshot_size() of them: made of those again, for the same machine in the same version of the
+ * program. To be freed; NULL: they are no snapshot of such a machine, or there is no memory.
+ */
+struct tt_snapshot *tt_snapshot_of_bytes(const struct tt_machine *m, const void *bytes, size_t size);
 /* Registers as of the last exit, kept by KVM_CAP_SYNC_REGS (no system call). */
 static inline struct kvm_sync_regs *tt_vcpu_sync_regs(struct tt_vcpu *vcpu)
 {

@@ -7,6 +7,7 @@
 # usage: log-failure.sh
 
 . ./lib.sh
+. ./bad-device.sh
 LINE="$FAST_LINE work=mixed"
 
 # record LOG [OPTION]...: sets status.
@@ -70,18 +71,8 @@ status=0
 ) || status=$?
 ended_early file-too-large limit.log 'too large'
 
-# A disk that begins to fail: null_blk with bad blocks, written through.
-if modprobe null_blk nr_devices=0 2>/dev/null && mount -t configfs none /sys/kernel/config 2>/dev/null ||
-	[ -d /sys/kernel/config/nullb ]; then
-	device=/sys/kernel/config/nullb/bad
-	mkdir $device
-	echo 1 >$device/memory_backed
-	echo 64 >$device/size
-	echo 1 >$device/power
-	for _ in 1 2 3 4 5 6 7 8 9 10; do
-		[ ! -b /dev/bad ] || break
-		sleep 0.1
-	done
+# A disk that begins to fail, written through.
+if bad_device_create 64; then
 	mke2fs -q -t ext4 -O ^has_journal /dev/bad 2>/dev/null
 	mkdir -p failing
 	mount -o sync /dev/bad failing
@@ -91,7 +82,7 @@ if modprobe null_blk nr_devices=0 2>/dev/null && mount -t configfs none /sys/ker
 		until grep -q 'gzip: same' console.out 2>/dev/null; do
 			sleep 0.1
 		done
-		echo +0-131071 >$device/badblocks
+		bad_device_break
 	) &
 	breaker=$!
 	LINE="$LINE scale=20" record failing/rec.log

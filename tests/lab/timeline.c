@@ -5,7 +5,7 @@
  * usage: timeline LOG SEED VISITS
  *
  * A first timeline goes forward through VISITS random positions and notes digests of registers, memory and devices. A
- * second one visits them in random order, steps to and fro around some, and runs over breakpoints forward and back. In the
+ * second one, with the checkpoints that the first has left in a file, visits them in random order, steps to and fro around some, and runs over breakpoints forward and back. In the
  * end a byte of the guest's memory is changed behind the timeline's back, which must not go unnoticed.
  */
 #include <stdio.h>
@@ -63,6 +63,9 @@ struct place {
 	uint64_t rsp;
 };
 
+#define CACHE "timeline.checkpoints"
+
+static unsigned int told_of_damage;
 static uint64_t written, shown; /* bytes of console output that a timeline gave us */
 
 static void console(void *ctx, const void *data, size_t len)
@@ -74,13 +77,14 @@ static void console(void *ctx, const void *data, size_t len)
 static void message(void *ctx, const char *text)
 {
 	(void)ctx;
+	told_of_damage += strstr(text, "damaged") != NULL;
 	printf("# %s\n", text);
 }
 
 static struct tt_timeline *open_timeline(const char *path, uint64_t *output, uint64_t bytes)
 {
 	const struct tt_timeline_options options = { .console = console, .message = message, .ctx = output,
-						     .checkpoint_bytes = bytes };
+						     .checkpoint_bytes = bytes, .cache = CACHE };
 	struct tt_timeline *t;
 
 	if (tt_timeline_open(path, &options, &t, &err))
@@ -228,6 +232,46 @@ static void hits(struct tt_timeline *t, const char *name, const struct tt_breakp
 	       n ? (now() - start) / n : 0);
 }
 
+/*
+ * More breakpoints than a CPU has, at places that are never reached but for the last one: where that is hit alone they all
+ * must stop, in both directions.
+ */
+static void many(struct tt_timeline *t, uint64_t rip, uint64_t from)
+{
+	struct tt_breakpoint list[7];
+	struct tt_arrival arrival;
+	enum tt_arrival_kind alone;
+	uint64_t position;
+	char why[200] = "";
+	unsigned int i;
+
+	for (i = 0; i < 6; i++)
+		list[i] = (struct tt_breakpoint){ TT_BREAK_EXECUTE, 0x7fff00000000 + i, 1 };
+	list[6] = (struct tt_breakpoint){ TT_BREAK_EXECUTE, rip, 1 };
+	go(t, from);
+	if (tt_timeline_continue(t, &list[6], 1, &arrival, &err))
+		die("many-breakpoints");
+	alone = arrival.kind;
+	position = tt_timeline_position(t);
+	go(t, from);
+	if (tt_timeline_continue(t, list, 7, &arrival, &err))
+		die("many-breakpoints");
+	if (arrival.kind != alone || tt_timeline_position(t) != position ||
+	    (alone == TT_ARRIVED_BREAKPOINT && arrival.breakpoint != 6))
+		snprintf(why, sizeof(why), "arrival %d, number %u at %llu instead of %d at %llu", arrival.kind,
+			 arrival.breakpoint, (unsigned long long)tt_timeline_position(t), alone, (unsigned long long)position);
+	verdict("many-breakpoints/forward", *why ? why : NULL);
+	if (alone != TT_ARRIVED_BREAKPOINT)
+		return;
+	go(t, position + 1);
+	if (tt_timeline_reverse(t, list, 7, &arrival, &err))
+		die("many-breakpoints");
+	if (arrival.kind != TT_ARRIVED_BREAKPOINT || tt_timeline_position(t) != position || arrival.breakpoint != 6)
+		snprintf(why, sizeof(why), "arrival %d, number %u at %llu instead of %llu", arrival.kind, arrival.breakpoint,
+			 (unsigned long long)tt_timeline_position(t), (unsigned long long)position);
+	verdict("many-breakpoints/back", *why ? why : NULL);
+}
+
 static void begin_and_end(struct tt_timeline *t, uint64_t length)
 {
 	struct tt_arrival arrival;
@@ -243,21 +287,53 @@ static void begin_and_end(struct tt_timeline *t, uint64_t length)
 	verdict("begin", arrival.kind == TT_ARRIVED_BEGIN && !tt_timeline_position(t) ? NULL : "not at the beginning");
 }
 
-/* Somebody else's write into the guest must be seen: else the comparisons above would be worth nothing. */
-static void notice(struct tt_timeline *t, const struct place *p, const struct place *later)
+/*
+ * Somebody else's write into the guest must be seen: else the comparisons above would be worth nothing. One step, so that no
+ * checkpoint lies in between, which would undo it.
+ */
+static void notice(struct tt_timeline *t, uint64_t position)
 {
 	struct tt_vcpu *vcpu = tt_timeline_vcpu(t);
 	struct tt_arrival arrival;
-	struct place here;
+	struct place truth, here;
 
-	go(t, p->position);
+	go(t, position + 1);
+	truth = look(t);
+	go(t, position);
 	vcpu->machine->memory.hva[vcpu->machine->memory.size / 2] ^= 1;
-	if (tt_timeline_goto(t, later->position, &arrival, &err)) {
+	if (tt_timeline_goto(t, position + 1, &arrival, &err)) {
 		verdict("negative-control", err.code == -EBADE ? NULL : err.text);
 		return;
 	}
 	here = look(t);
-	verdict("negative-control", compare(&here, later) ? NULL : "a changed byte was not noticed");
+	verdict("negative-control", compare(&here, &truth) ? NULL : "a changed byte was not noticed");
+}
+
+/* The file with the checkpoints loses a bit: that is told, if it is come across, and nothing else changes. */
+static void damage(const char *path, const char *name, double where, bool must_tell, const struct place *p)
+{
+	uint64_t output = 0;
+	struct tt_timeline *t;
+	struct place here;
+	const char *why;
+	FILE *file = fopen(CACHE, "r+");
+	long size;
+	int c;
+
+	if (!file || fseek(file, 0, SEEK_END) || (size = ftell(file)) <= 0)
+		return verdict(name, "there is no file with checkpoints");
+	fseek(file, (long)(size * where), SEEK_SET);
+	c = fgetc(file);
+	fseek(file, -1, SEEK_CUR);
+	fputc(c ^ 4, file);
+	fclose(file);
+	told_of_damage = 0;
+	t = open_timeline(path, &output, 0);
+	go(t, p->position);
+	here = look(t);
+	why = compare(&here, p);
+	tt_timeline_close(t);
+	verdict(name, why ? why : must_tell && !told_of_damage ? "nobody noticed" : NULL);
 }
 
 int main(int argc, char **argv)
@@ -265,13 +341,14 @@ int main(int argc, char **argv)
 	struct tt_timeline_stats stats;
 	struct tt_timeline *t;
 	struct place *places;
-	unsigned int n, i;
+	unsigned int n, i, taken;
 	uint64_t length;
 	double start;
 
 	if (argc != 4)
 		return 1;
 	seed = strtoull(argv[2], NULL, 0);
+	remove(CACHE);
 	n = atoi(argv[3]);
 	places = calloc(n, sizeof(*places));
 	t = open_timeline(argv[1], &written, 0);
@@ -292,21 +369,29 @@ int main(int argc, char **argv)
 	       (unsigned long long)stats.pages, (unsigned long long)stats.zero_pages);
 	tt_timeline_close(t);
 
-	/* With so little room that checkpoints have to go now and then. */
+	/* With the checkpoints of the first, and so little room that some of them have to go now and then. */
+	taken = stats.checkpoints;
 	t = open_timeline(argv[1], &shown, stats.checkpoint_bytes * 3 / 4);
+	tt_timeline_get_stats(t, &stats);
+	verdict("checkpoints-stay", stats.checkpoints && (taken < 3 || stats.checkpoints > taken / 4) ? NULL : "they are gone");
 	visit(t, places, n);
 	walk(t, places[n / 2].position, length);
 	walk(t, places[n / 3].position, length);
 	hits(t, "execution", &(struct tt_breakpoint){ TT_BREAK_EXECUTE, places[n / 2].rip, 1 }, places[n / 4].position);
 	hits(t, "writes", &(struct tt_breakpoint){ TT_BREAK_WRITE, places[n / 2].rsp & ~7ull, 8 }, places[n / 2].position);
+	many(t, places[n / 2].rip, places[n / 4].position);
 	begin_and_end(t, length);
 	verdict("console-once", written == shown ? NULL : "more or less output than in one pass");
-	notice(t, &places[n / 3], &places[n / 2]);
+	notice(t, places[n / 3].position);
 	tt_timeline_get_stats(t, &stats);
 	printf("# %u checkpoints, %.1f MB; %llu taken, %llu loaded, %.1f M instructions executed\n", stats.checkpoints,
 	       stats.checkpoint_bytes / 1e6, (unsigned long long)stats.taken, (unsigned long long)stats.loaded,
 	       stats.executed / 1e6);
 	tt_timeline_close(t);
+	damage(argv[1], "damaged-page", 0.7, false, &places[n / 2]);
+	damage(argv[1], "damaged-header", 0, true, &places[0]);
+	damage(argv[1], "damaged-entry", 0.00002, true, &places[0]);
+	remove(CACHE);
 	free(places);
 	return failed != 0;
 }

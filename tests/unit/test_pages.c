@@ -166,12 +166,56 @@ static void test_damage(void **state)
 	tt_pages_destroy(pages);
 }
 
+/* In a file and out of it again; a file that is cut anywhere, or was made for less memory, is refused. */
+static void test_file(void **state)
+{
+	struct tt_pages *pages = tt_pages_create(PAGES), *again = tt_pages_create(PAGES);
+	bool there[MOMENTS] = { false };
+	char *bytes = NULL;
+	size_t size = 0, cut;
+	FILE *file = open_memstream(&bytes, &size);
+	int moment;
+
+	(void)state;
+	srand(4);
+	make_model();
+	for (moment = 0; moment < MOMENTS; moment++) {
+		put(pages, moment, written[moment]);
+		there[moment] = true;
+	}
+	assert_int_equal(tt_pages_save(pages, file), 0);
+	fclose(file);
+	file = fmemopen(bytes, size, "r");
+	assert_int_equal(tt_pages_load(again, file), 0);
+	fclose(file);
+	check(again, there);
+	assert_int_equal(again->versions, pages->versions);
+	assert_int_equal(again->bytes, pages->bytes);
+	tt_pages_destroy(again);
+
+	for (cut = 1; cut < size; cut += 1 + size / 50) {
+		again = tt_pages_create(PAGES);
+		file = fmemopen(bytes, cut, "r");
+		assert_int_equal(tt_pages_load(again, file), -EBADMSG);
+		fclose(file);
+		tt_pages_destroy(again);
+	}
+	again = tt_pages_create(PAGES / 2);
+	file = fmemopen(bytes, size, "r");
+	assert_int_equal(tt_pages_load(again, file), -EBADMSG);
+	fclose(file);
+	tt_pages_destroy(again);
+	tt_pages_destroy(pages);
+	free(bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forward_and_dropping),
 		cmocka_unit_test(test_moments_in_between),
 		cmocka_unit_test(test_damage),
+		cmocka_unit_test(test_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,8 +3,8 @@
  * test_ttdisk_crash.c - the time-travel disk when things go wrong: files cut anywhere, flipped bits, kill -9, full and
  * failing disks. What was flushed is there, and nothing that was not written.
  *
- * This file has its own pwrite() and fdatasync(), which the linker prefers to libc's: with no_io_uring the history is
- * written through them.
+ * This file has its own pwrite(), fdatasync() and fallocate(), which the linker prefers to libc's: with no_io_uring the
+ * history is written through them.
  */
 #include "disk_model.h"
 
@@ -17,11 +17,15 @@
 
 /* ------------------------------------------------------------------ a disk with faults */
 
+#define BLOCK	   4096u
+#define MAX_BLOCKS 4096u
+
 static struct {
 	uint64_t room;		 /* no byte behind this offset can be written; 0: no such limit */
 	unsigned int fail_syncs; /* so many calls of fdatasync() fail */
 	bool forget;		 /* ... and lose what was written since the last one that did not */
 	uint64_t synced;	 /* size of the file then */
+	bool unwritten[MAX_BLOCKS]; /* blocks that read as zeroes after a power failure, as ext4's do: see output.c */
 	int error;
 } faults;
 
@@ -50,8 +54,33 @@ int fdatasync(int fd)
 		if (ftruncate(fd, (off_t)faults.synced) || ftruncate(fd, st.st_size))
 			abort();
 	}
+	if (!fstat(fd, &st))
+		for (uint64_t i = (faults.synced + BLOCK - 1) / BLOCK; i * BLOCK < (uint64_t)st.st_size; i++)
+			faults.unwritten[i % MAX_BLOCKS] = true;
 	errno = EIO;
 	return -1;
+}
+
+/* New blocks for old ones. */
+int fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	for (uint64_t i = ((uint64_t)offset + BLOCK - 1) / BLOCK; (i + 1) * BLOCK <= (uint64_t)(offset + len); i++)
+		faults.unwritten[i % MAX_BLOCKS] = false;
+	return (int)syscall(SYS_fallocate, fd, mode, offset, len);
+}
+
+static void power_failure(const char *path)
+{
+	static const char zeroes[BLOCK];
+	struct stat st;
+	int fd = open(path, O_WRONLY);
+
+	assert_true(fd >= 0 && !fstat(fd, &st) && (uint64_t)st.st_size <= MAX_BLOCKS * BLOCK);
+	for (uint64_t i = 0; i * BLOCK < (uint64_t)st.st_size; i++)
+		if (faults.unwritten[i])
+			assert_int_equal(pwrite(fd, zeroes, MIN(BLOCK, (uint64_t)st.st_size - i * BLOCK),
+						(off_t)(i * BLOCK)) > 0, true);
+	close(fd);
 }
 
 static int no_faults(void **unused)
@@ -552,28 +581,100 @@ static void a_failed_flush_is_repeated(void **unused)
 	model_destroy(&m);
 }
 
-/* The kernel has thrown away what it could not write: no flush says that it is there. */
-static void lost_pages_are_noticed(void **unused)
+/* A disk with one epoch on stable storage, and after that `writes` writes of 100 KiB, whose flush will fail. */
+static void write_what_fails(struct model *m, int writes, unsigned int fail_syncs)
 {
 	struct stat st;
+
+	model_create_over(m, 44);
+	model_open(m, true);
+	assert_int_equal(model_write(m, 5, 5), 0);
+	model_flush(m);
+	assert_int_equal(stat(m->path, &st), 0);
+	faults.synced = (uint64_t)st.st_size;
+	for (int i = 0; i < writes; i++)
+		assert_int_equal(model_write(m, (uint32_t)i * 7 % 1300, 200), 0);
+	faults.fail_syncs = fail_syncs;
+	assert_int_equal(ttdisk_flush(m->disk, m->instr), -EIO);
+}
+
+/* A flush that succeeds after others have failed is true also for who looks at the disk itself. */
+static void failed_blocks_are_replaced(void **unused)
+{
+	(void)unused;
+	/* within a buffer; in all of them; more than they hold */
+	for (int writes = 1; writes < 100; writes = 7 * writes) {
+		struct model m;
+
+		write_what_fails(&m, writes, 3);
+		assert_int_equal(ttdisk_flush(m.disk, m.instr), -EIO);
+		assert_int_equal(ttdisk_flush(m.disk, m.instr), -EIO);
+		assert_content(&m, m.disk, m.versions);
+		assert_int_equal(ttdisk_flush(m.disk, m.instr), 0);
+		model_catch_up(&m, 0);
+		power_failure(m.path);
+		assert_content(&m, m.disk, m.versions);
+		model_close(&m);
+		remove_index(m.path);
+		assert_point(&m, m.path, NULL, m.num);
+		model_destroy(&m);
+		no_faults(NULL);
+	}
+}
+
+/* No record comes behind a flush that has failed: the first one that succeeds makes that good. */
+static void nothing_follows_a_failed_flush(void **unused)
+{
+	struct model m;
+	uint64_t end;
+
+	(void)unused;
+	write_what_fails(&m, 2, 3);
+	model_catch_up(&m, 0);
+	end = m.disk->history->end.offset;
+	assert_int_equal(model_write(&m, 50, 5), -EIO);
+	assert_int_equal(ttdisk_zero(m.disk, 50, 5, false, m.instr), -EIO);
+	assert_int_equal(m.disk->history->end.offset, end);
+	assert_int_equal(model_write(&m, 50, 5), 0);
+	model_flush(&m);
+	assert_content(&m, m.disk, m.versions);
+	model_close(&m);
+	assert_point(&m, m.path, NULL, m.num);
+	model_destroy(&m);
+}
+
+/* The kernel has thrown away what it could not write. What is in memory is written again ... */
+static void lost_pages_are_restored(void **unused)
+{
 	struct model m;
 
 	(void)unused;
-	model_create_over(&m, 44);
-	model_open(&m, true);
-	assert_int_equal(model_write(&m, 5, 5), 0);
-	model_flush(&m);
-	assert_int_equal(stat(m.path, &st), 0);
-	faults.synced = (uint64_t)st.st_size;
-	faults.fail_syncs = 1;
 	faults.forget = true;
-	assert_int_equal(model_write(&m, 50, 5), 0);
-	assert_int_equal(ttdisk_flush(m.disk, m.instr), -EIO);
+	write_what_fails(&m, 10, 1);
+	assert_int_equal(ttdisk_flush(m.disk, m.instr), 0);
+	model_catch_up(&m, 0);
+	assert_content(&m, m.disk, m.versions);
+	model_close(&m);
+	remove_index(m.path);
+	assert_point(&m, m.path, NULL, m.num);
+	model_destroy(&m);
+}
+
+/* ... and what is not: no flush says that it is there. */
+static void lost_pages_are_noticed(void **unused)
+{
+	struct model m;
+
+	(void)unused;
+	faults.forget = true;
+	write_what_fails(&m, 50, 1);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(ttdisk_flush(m.disk, m.instr), -EIO);
+	assert_int_equal(model_write(&m, 50, 5), -EIO);
 	ttdisk_close(m.disk);
 	m.disk = NULL;
-	assert_point(&m, m.path, NULL, 2);
+	remove_index(m.path);
+	assert_point(&m, m.path, NULL, 2); /* write, flush */
 	model_destroy(&m);
 }
 
@@ -590,6 +691,9 @@ int main(void)
 		cmocka_unit_test_setup(a_full_disk_is_survived, no_faults),
 		cmocka_unit_test_setup(a_size_limit_is_survived, no_faults),
 		cmocka_unit_test_setup(a_failed_flush_is_repeated, no_faults),
+		cmocka_unit_test_setup(failed_blocks_are_replaced, no_faults),
+		cmocka_unit_test_setup(nothing_follows_a_failed_flush, no_faults),
+		cmocka_unit_test_setup(lost_pages_are_restored, no_faults),
 		cmocka_unit_test_setup(lost_pages_are_noticed, no_faults),
 	};
 

@@ -400,6 +400,50 @@ static void a_branch_needs_its_parent(void **state)
 	model_destroy(&p.m);
 }
 
+static void dropping_a_branch(void **state)
+{
+	struct ttdisk_point epoch = { .kind = TTDISK_EPOCH, .number = 9 }, mark = { .kind = TTDISK_MARK, .name = "kept" };
+	char branch[120], other[120];
+	struct ttdisk_info info, before;
+	struct ttdisk *disk;
+	struct past p;
+
+	(void)state;
+	make_past(&p, 63);
+	snprintf(branch, sizeof(branch), "%s/branch.ttd", p.m.folder);
+	snprintf(other, sizeof(other), "%s/other.ttd", p.m.folder);
+	model_open(&p.m, true);
+	assert_int_equal(ttdisk_mark(p.m.disk, "kept", &epoch, NULL), 0);
+	ttdisk_get_info(p.m.disk, &before);
+	model_close(&p.m);
+	assert_int_equal(ttdisk_branch(p.m.path, &epoch, branch, NULL), 0);
+	assert_int_equal(ttdisk_branch(p.m.path, &mark, other, NULL), 0);
+
+	assert_int_equal(ttdisk_open(other, TTDISK_READ, NULL, NULL, &disk, NULL), 0);
+	ttdisk_get_info(disk, &info);
+	assert_string_equal(info.root, before.uuid);
+	assert_string_not_equal(info.uuid, before.uuid);
+	ttdisk_close(disk);
+
+	model_open(&p.m, true);
+	ttdisk_get_info(p.m.disk, &info);
+	assert_int_equal(info.marks, before.marks + 1);
+	/* nothing is done while somebody writes to the parent */
+	assert_int_equal(ttdisk_drop_branch(branch, NULL), -EBUSY);
+	assert_int_equal(access(branch, F_OK), 0);
+	model_close(&p.m);
+
+	assert_int_equal(ttdisk_drop_branch(branch, NULL), 0);
+	assert_int_equal(ttdisk_drop_branch(branch, NULL), -ENOENT);
+	assert_int_equal(ttdisk_drop_branch(other, NULL), 0); /* its point keeps its own mark */
+	assert_int_equal(access(other, F_OK), -1);
+	assert_int_equal(ttdisk_drop_branch(p.m.path, NULL), -EINVAL);
+	model_open(&p.m, true);
+	ttdisk_get_info(p.m.disk, &info);
+	assert_int_equal(info.marks, before.marks);
+	model_destroy(&p.m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +454,7 @@ int main(void)
 		cmocka_unit_test(gc_disturbs_nobody),
 		cmocka_unit_test(branches_of_branches),
 		cmocka_unit_test(a_branch_needs_its_parent),
+		cmocka_unit_test(dropping_a_branch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

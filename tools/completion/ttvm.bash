@@ -48,7 +48,7 @@ _ttvm()
 	command=${COMP_WORDS[1]-}
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run replay debug dump verify info trace profile ctl disk doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run replay debug dump fork verify info trace profile ctl disk doctor --help --version" -- "$cur")
 		return
 	fi
 	# --option=value comes as three words
@@ -87,11 +87,11 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -W "256M 512M 1G 2G 4G" -- "$cur")
 		return
 		;;
-	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --perfetto | --output | -o | --symbols)
+	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --perfetto | --output | -o | --symbols | --branch)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--append | --every | --timeout | --digest-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
+	--append | --at-fork | --every | --timeout | --digest-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
 		return
 		;;
 	esac

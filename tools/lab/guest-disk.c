@@ -3,6 +3,7 @@
  * guest-disk.c - in a guest: 4 KiB requests to a disk, one after the other, past the guest's page cache.
  *
  * usage: guest-disk seqread|seqwrite|randread|randwrite|fsync REQUESTS DEVICE...
+ *        guest-disk durable REQUESTS DEVICE
  *
  * seq* goes from the disk's start to its end and around, rand* and fsync to pseudo-random blocks, the same in every run.
  * fsync writes and has each block flushed. What is written is pseudo-random, too, and other in each request.
@@ -16,8 +17,19 @@
  * S by the guest's monotonic clock. The checksum is of the first bytes of every sector, in the order of the requests; it
  * differs if any of them is another one, or comes from or goes to another place.
  *
+ * durable writes one block behind the other, each one only once, and flushes after every fourth. Block N consists of
+ * lines "request N", N in seven digits. It goes on after a failure, and says of each block when it is safe, of each
+ * failure what it was:
+ *
+ *   disk: safe N
+ *   disk: failed write N: REASON
+ *   disk: failed flush: REASON
+ *
+ * A write that succeeded is safe with the next flush that succeeds, however many have failed in between.
+ *
  * Linked statically, for an initrd that has no libraries.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -37,6 +49,7 @@ struct work {
 	bool writes;
 	bool random;
 	bool flushes;
+	bool tells; /* of every block when it is safe */
 	uint64_t first; /* of the random numbers that choose blocks: no work follows another's trace */
 };
 
@@ -46,6 +59,7 @@ static const struct work works[] = {
 	{ .name = "randread", .random = true, .first = 1ull << 32 },
 	{ .name = "randwrite", .writes = true, .random = true, .first = 2ull << 32 },
 	{ .name = "fsync", .writes = true, .random = true, .flushes = true, .first = 3ull << 32 },
+	{ .name = "durable", .writes = true, .flushes = true, .tells = true },
 };
 
 struct disk {
@@ -112,6 +126,59 @@ static bool do_request(const struct work *work, struct disk *disk, uint8_t *bloc
 	return true;
 }
 
+#define GROUP	     4	   /* writes for a flush */
+#define MAX_FAILURES 40	   /* flushes in a row; then it gives up */
+#define FAILURE_US   50000 /* microseconds until it goes on after a failed one */
+#define LINE_SIZE    16	   /* "request 0000123\n" */
+
+/* n < 0: of no block. err 0: no failure. */
+static void say(const char *text, int64_t n, int err)
+{
+	printf("disk: %s", text);
+	if (n >= 0)
+		printf(" %" PRId64, n);
+	if (err)
+		printf(": %s", strerror(err));
+	printf("\n");
+	fflush(stdout);
+}
+
+/* Returns how many of the blocks that it tried to write are not safe. */
+static uint64_t run_durable(struct disk *disk, uint64_t requests, uint8_t *block)
+{
+	bool *written = calloc(requests, sizeof(*written)); /* and nobody has said yet that it is safe */
+	unsigned int failures = 0;
+	uint64_t unsafe = 0, first = 0;
+	char line[LINE_SIZE + 1];
+
+	for (uint64_t n = 0; written && n < requests && failures < MAX_FAILURES; n++) {
+		snprintf(line, sizeof(line), "request %07u\n", (unsigned int)(n % 10000000));
+		for (unsigned int i = 0; i < BLOCK; i += LINE_SIZE)
+			memcpy(block + i, line, LINE_SIZE);
+		errno = 0; /* stays that when a write is short */
+		written[n] = pwrite(disk->fd, block, BLOCK, (off_t)(n * BLOCK)) == BLOCK;
+		if (!written[n])
+			say("failed write", (int64_t)n, errno);
+		unsafe++;
+		if ((n + 1) % GROUP && n + 1 < requests)
+			continue;
+		if (fdatasync(disk->fd)) {
+			say("failed flush", -1, errno);
+			failures++;
+			usleep(FAILURE_US);
+			continue;
+		}
+		failures = 0;
+		for (; first <= n; first++)
+			if (written[first]) {
+				say("safe", (int64_t)first, 0);
+				unsafe--;
+			}
+	}
+	free(written);
+	return unsafe;
+}
+
 static int run_turn(const struct work *work, struct disk *disk, uint8_t *block, uint64_t from, uint64_t to)
 {
 	double start = seconds();
@@ -140,6 +207,12 @@ static int run(const struct work *work, struct disk *disks, int num_disks, uint6
 	printf("disk: begin %s\n", work->name);
 	fflush(stdout);
 	tcdrain(STDOUT_FILENO);
+	if (work->tells) {
+		printf("disk: %" PRIu64 " blocks are not safe\n",
+		       run_durable(disks, requests < disks->blocks ? requests : disks->blocks, block));
+		free(block);
+		return 0;
+	}
 	for (uint64_t n = 0; n < requests && !ret; n += TURN)
 		for (int i = 0; i < num_disks && !ret; i++) {
 			/* to and fro: 0 1 1 0 0 1 ... */
@@ -163,8 +236,9 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 3 && i < sizeof(works) / sizeof(works[0]); i++)
 		if (!strcmp(argv[1], works[i].name))
 			work = &works[i];
-	if (!work || num_disks > 8) {
-		fprintf(stderr, "usage: guest-disk seqread|seqwrite|randread|randwrite|fsync REQUESTS DEVICE...\n");
+	if (!work || num_disks > (work->tells ? 1 : 8)) {
+		fprintf(stderr, "usage: guest-disk seqread|seqwrite|randread|randwrite|fsync REQUESTS DEVICE...\n"
+				"       guest-disk durable REQUESTS DEVICE\n");
 		return 1;
 	}
 	for (int i = 0; i < num_disks; i++) {
