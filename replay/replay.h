@@ -176,6 +176,23 @@ struct tt_goal {
 };
 
 /*
+ * Somebody who writes down what happens in a replay. Calls are made on the vCPU's thread, with the device lock and the
+ * vCPU as the machine's current one: tt_machine_now() and the seam's instructions() say when it is. They must change
+ * nothing. Each may be NULL.
+ */
+struct tt_witness {
+	/* Event number `number` of the log has taken effect. A mark is told of early, and knows its moment itself. */
+	void (*event)(void *ctx, struct tt_vcpu *vcpu, uint64_t number, const struct tt_event *event);
+	/* The next VM entry delivers this vector: because of an event, or of a device at a deterministic exit. */
+	void (*interrupt)(void *ctx, struct tt_vcpu *vcpu, unsigned int vector);
+	/* A deterministic exit was served: vcpu->run says which. */
+	void (*exit)(void *ctx, struct tt_vcpu *vcpu);
+	/* The vCPU was halted since then (ticks), until now. */
+	void (*idle)(void *ctx, struct tt_vcpu *vcpu, uint64_t since);
+	void *ctx;
+};
+
+/*
  * Single steps that were lost because the instruction raised an exception that nobody had thought likely, and where to look
  * next time. The caller's, who keeps it from one try to the next; it starts as zeros.
  */
@@ -197,6 +214,7 @@ struct tt_replayer_options {
 				 * instructions to this one, calling on_step before each and at the end */
 	void (*on_step)(void *ctx, struct tt_vcpu *vcpu, uint64_t instruction);
 	void *on_step_ctx;
+	const struct tt_witness *witness; /* borrowed; NULL: nobody looks */
 	struct tt_strays *strays;
 	/*
 	 * For who wants to move about (timeline.c), on the vCPU's thread; or NULL. stopped: the replay has come to an

@@ -18,6 +18,24 @@ static struct tt_replayer *replayer_of(struct tt_seam *self)
 	return (struct tt_replayer *)self;
 }
 
+/* ------------------------------------------------------------------ who looks on */
+
+static void witness_event(const struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	const struct tt_witness *w = rep->options.witness;
+
+	if (w && w->event)
+		w->event(w->ctx, vcpu, rep->event, &rep->next);
+}
+
+static void witness_interrupt(const struct tt_replayer *rep, struct tt_vcpu *vcpu, int vector)
+{
+	const struct tt_witness *w = rep->options.witness;
+
+	if (vector >= 0 && w && w->interrupt)
+		w->interrupt(w->ctx, vcpu, vector);
+}
+
 /* ------------------------------------------------------------------ the stream of events */
 
 static void show(const struct tt_replayer *rep)
@@ -36,6 +54,7 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 
 	while ((ret = tt_log_next(rep->log, 0, &rep->next, &m->error)) == 1 &&
 	       rep->next.kind > TT_EVENT_LAST_CRITICAL) {
+		witness_event(rep, &m->vcpus[0]);
 		show(rep);
 		__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
 	}
@@ -50,6 +69,7 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 
 static int next_event(struct tt_replayer *rep, struct tt_machine *m)
 {
+	witness_event(rep, &m->vcpus[0]);
 	show(rep);
 	rep->last = rep->next;
 	rep->last.payload = NULL;
@@ -112,6 +132,7 @@ static int apply_sync(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	if (vector != event->vector)
 		return tt_report_divergence(rep, vcpu, "interrupt vector %d was injected, recorded %d",
 					    vector, event->vector);
+	witness_interrupt(rep, vcpu, vector);
 	return next_event(rep, vcpu->machine);
 }
 
@@ -141,6 +162,7 @@ static int apply_end(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 					    (unsigned long long)instructions,
 					    (unsigned long long)event->pos.instructions);
 	rep->digests_compared = true;
+	witness_event(rep, vcpu);
 	__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
 	rep->have_next = false;
 	/* The last instruction is the one that ended the machine: no step sees it complete. */
@@ -259,9 +281,12 @@ static int replay_after_exit(struct tt_seam *self, struct tt_vcpu *vcpu)
 	struct replayer_vcpu *rv = vcpu->seam_data;
 	struct tt_machine *m = vcpu->machine;
 	bool blocked, synced = false;
+	const struct tt_witness *w = rep->options.witness;
 	int vector, ret;
 
 	tt_clock_count_exit(&rv->clock);
+	if (w && w->exit)
+		w->exit(w->ctx, vcpu);
 	if (rep->goal_in_exit) {
 		ret = tt_vcpu_settle(vcpu);
 		return ret ? ret : tt_replayer_stop(rep, vcpu, TT_OUTCOME_DONE);
@@ -291,6 +316,7 @@ static int replay_after_exit(struct tt_seam *self, struct tt_vcpu *vcpu)
 		if (ret)
 			return ret;
 		rep->injected = vector;
+		witness_interrupt(rep, vcpu, vector);
 	}
 	if (m->end == TT_END_NONE && !vcpu->halted && next_is_at_this_exit(rep, vcpu) &&
 	    rep->next.kind == TT_EVENT_END)
@@ -312,7 +338,10 @@ static int out_of_events(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 static int replay_wait(struct tt_seam *self, struct tt_vcpu *vcpu)
 {
 	struct tt_replayer *rep = replayer_of(self);
+	const struct replayer_vcpu *rv = vcpu->seam_data;
+	const struct tt_witness *w = rep->options.witness;
 	struct tt_machine *m = vcpu->machine;
+	uint64_t since = tt_clock_now(&rv->clock);
 	int ret;
 
 	pthread_mutex_lock(&m->device_lock);
@@ -326,6 +355,8 @@ static int replay_wait(struct tt_seam *self, struct tt_vcpu *vcpu)
 	else
 		ret = tt_report_divergence(rep, vcpu, "the guest halts at exit %llu, and nothing in the "
 					   "log wakes it", (unsigned long long)vcpu->exits);
+	if (w && w->idle)
+		w->idle(w->ctx, vcpu, since);
 	m->current = NULL;
 	pthread_mutex_unlock(&m->device_lock);
 	return ret;

@@ -231,6 +231,7 @@ static int replay_once(struct attempt *a)
 	struct tt_replayer_options options = { .exact_instructions = a->facts.exact_instructions,
 					       .goal = o->goal,
 					       .margin = a->margin,
+					       .witness = o->witness,
 					       .strays = &a->strays,
 					       .step_to = o->goal.value + o->walk,
 					       .on_step = o->walk ? print_step : NULL,
@@ -258,7 +259,7 @@ static int replay_once(struct attempt *a)
 	machine.console_write = console_write;
 	machine.console_ctx = a->console;
 	if (o->prepare)
-		o->prepare(o->prepare_ctx, &machine);
+		o->prepare(o->ctx, &machine);
 	progress = (struct progress){ replayer, tt_log_num_events(a->log, 0), seconds_now() };
 	if (isatty(STDERR_FILENO) && !o->walk) {
 		watch.progress = show_progress;
@@ -279,6 +280,8 @@ static int replay_once(struct attempt *a)
 	} else if (a->result.outcome == TT_OUTCOME_DONE) {
 		console_close(a->console);
 		print_state(a, &machine);
+		if (o->arrived)
+			status = o->arrived(o->ctx, &machine, &a->result);
 	}
 out:
 	tt_machine_destroy(&machine);

@@ -21,9 +21,12 @@ struct replay_options {
 	bool mem_digest;
 	bool quiet;		/* no console output */
 	bool verify;		/* ttvm verify */
+	const struct tt_witness *witness; /* or NULL */
 	/* Called with the machine of each try, before it runs. May be NULL. */
 	void (*prepare)(void *ctx, struct tt_machine *m);
-	void *prepare_ctx;
+	/* Called with the machine standing at the goal. Returns an exit status; what went wrong has been said. May be NULL. */
+	int (*arrived)(void *ctx, struct tt_machine *m, const struct tt_replayer_result *result);
+	void *ctx;
 };
 
 /* Returns the exit status; what went wrong has been said. */

@@ -42,6 +42,8 @@ bool is_help_word(const char *word); /* --help, -h, help */
 int cmd_run(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_debug(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
+int cmd_profile(int argc, char **argv);
 int cmd_fork(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_info(int argc, char **argv);

@@ -16,7 +16,6 @@
 
 #define PAGE_SIZE ((uint64_t)TT_PAGE_SIZE)
 #define ALIGN_2M (2ull << 20)
-#define FOUR_GIB (1ull << 32)
 
 /* /proc/self/pagemap: one 64-bit entry per page (Documentation/admin-guide/mm/pagemap.rst) */
 #define PAGEMAP_PRESENT_OR_SWAPPED (3ull << 62)
@@ -65,9 +64,9 @@ void *tt_memory_at(const struct tt_memory *mem, uint64_t gpa, uint64_t len)
 
 	if (gpa < mem->low_size)
 		return len <= mem->low_size - gpa ? mem->hva + gpa : NULL;
-	if (gpa < FOUR_GIB || gpa - FOUR_GIB >= high_size)
+	if (gpa < TT_RAM_ABOVE || gpa - TT_RAM_ABOVE >= high_size)
 		return NULL;
-	gpa -= FOUR_GIB;
+	gpa -= TT_RAM_ABOVE;
 	return len <= high_size - gpa ? mem->hva + mem->low_size + gpa : NULL;
 }
 

@@ -100,13 +100,36 @@ static int perform(void *ctx)
 	}
 }
 
+static void tell(const struct tt_machine *m, const struct request *r, bool failed)
+{
+	struct tt_disk_request request = { .what = "flush", .failed = failed };
+
+	if (!m->disk_tap)
+		return;
+	while (m->config.disks[request.index] != r->disk)
+		request.index++;
+	if (r->type == TYPE_IN || r->type == TYPE_OUT) {
+		request.what = r->type == TYPE_IN ? "read" : "write";
+		request.sector = r->sector;
+		request.sectors = r->data->len / TT_SECTOR_SIZE;
+	} else if (r->type != TYPE_FLUSH) {
+		request.what = r->type == TYPE_DISCARD ? "discard" : "zero";
+		request.sector = r->range.sector;
+		request.sectors = r->range.count;
+	}
+	m->disk_tap(m->disk_tap_ctx, &request);
+}
+
 static uint8_t attempt(struct tt_virtio *v, struct request *r)
 {
 	struct tt_machine *m = v->machine;
 	const struct tt_seam_ops *seam = m->seam->ops;
+	bool failed;
 
 	r->instr = seam->instructions(m->seam, m->current);
-	return seam->attempt(m->seam, m->current, perform, r) ? STATUS_IOERR : STATUS_OK;
+	failed = seam->attempt(m->seam, m->current, perform, r);
+	tell(m, r, failed);
+	return failed ? STATUS_IOERR : STATUS_OK;
 }
 
 /* ------------------------------------------------------------------ requests */

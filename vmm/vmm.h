@@ -92,7 +92,8 @@ struct tt_seam *tt_live_create(struct tt_error *err);
 
 /* ------------------------------------------------------------------ memory */
 
-#define TT_RAM_BELOW_4G 0xC0000000ull	/* RAM ends here at the latest below 4 GiB; the rest starts at 4 GiB */
+#define TT_RAM_BELOW_4G 0xC0000000ull	/* RAM ends here at the latest below 4 GiB; the rest starts ... */
+#define TT_RAM_ABOVE	0x100000000ull	/* ... at 4 GiB */
 
 struct tt_memory {
 	uint8_t *hva;		/* one mapping of all RAM, in gpa order without the hole */
@@ -341,6 +342,15 @@ struct tt_debugger {
 	void (*exit)(struct tt_debugger *self, struct tt_vcpu *vcpu);
 };
 
+/* What a guest wanted of a disk. */
+struct tt_disk_request {
+	unsigned int index;	/* of the disk */
+	const char *what;	/* "read", "write", "flush", "discard", "zero" */
+	uint64_t sector;
+	uint64_t sectors;	/* 0 of a flush */
+	bool failed;
+};
+
 struct tt_machine {
 	struct tt_machine_config config;
 	struct tt_seam *seam;
@@ -365,6 +375,9 @@ struct tt_machine {
 	/* Sees every frame of a network device, on a vCPU thread, device lock held. NULL: nobody looks. */
 	void (*frame_tap)(void *ctx, unsigned int index, bool to_guest, const void *frame, size_t len);
 	void *frame_tap_ctx;
+	/* Sees every request to a disk when it has been served, likewise. */
+	void (*disk_tap)(void *ctx, const struct tt_disk_request *request);
+	void *disk_tap_ctx;
 	uint64_t entry_rip;		/* where vCPU 0 starts */
 	enum tt_end end;
 	int end_status;
@@ -462,6 +475,19 @@ size_t tt_vcpu_read_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs,
 /* The same for writing: what the page tables allow does not matter. vCPUs must stand. */
 size_t tt_vcpu_write_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address,
 			     const void *data, size_t len);
+/* A stretch of virtual addresses and the RAM that it leads to. */
+struct tt_mapping {
+	uint64_t address;
+	uint64_t physical;
+	uint64_t size;
+};
+#define TT_MAX_MAPPINGS (1u << 20)
+/*
+ * Everything that the page tables of these system registers map to RAM, by rising address, as long stretches as there are;
+ * nothing when paging is off. A table that is used in several places counts in the first of them only, and what is more than
+ * TT_MAX_MAPPINGS is left out. vCPUs must stand. Their number, or -ENOMEM; the caller frees *list with free().
+ */
+ssize_t tt_memory_mappings(const struct tt_memory *mem, const struct kvm_sregs *sregs, struct tt_mapping **list);
 /* 64-bit digest of the architectural registers (general, segment, control, MSR, FPU/SSE, debug). Settled vCPU. */
 int tt_vcpu_register_digest(struct tt_vcpu *vcpu, uint64_t *digest);
 /*

@@ -22,7 +22,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf -- "$tmp"' EXIT
 OUT=$tmp/out
 mkdir -p "$OUT"
-commands='run replay debug fork verify info trace ctl doctor'
+commands='run replay debug dump fork verify info trace profile ctl doctor'
 
 # ---- help ----
 
@@ -75,13 +75,36 @@ expect usage/unknown-command 1 "unknown command 'fly'" "$TTVM" fly
 for command in $commands; do
 	expect "usage/$command/unknown-option" 1 "ttvm $command --help" "$TTVM" "$command" --no-such-option
 done
-for command in replay debug verify info; do
-	expect "usage/$command/no-log" 1 'one log' "$TTVM" "$command"
-	expect "usage/$command/two-logs" 1 'one log' "$TTVM" "$command" a b
-	expect "usage/$command/missing-log" 1 'no-such-log.*No such file' "$TTVM" "$command" "$tmp/no-such-log"
-	expect "usage/$command/empty-log" 4 'empty.*' "$TTVM" "$command" "$tmp/empty"
-	expect "usage/$command/not-a-log" 4 'zeros.*not a ttvm log' "$TTVM" "$command" "$tmp/zeros"
+# bad_logs COMMAND OPTION...: what every command that takes a log says about those that are none.
+bad_logs()
+{
+	expect "usage/$1/no-log" 1 'one log' "$TTVM" "$@"
+	expect "usage/$1/two-logs" 1 'one log' "$TTVM" "$@" a b
+	expect "usage/$1/missing-log" 1 'no-such-log.*No such file' "$TTVM" "$@" "$tmp/no-such-log"
+	expect "usage/$1/empty-log" 4 'empty.*' "$TTVM" "$@" "$tmp/empty"
+	expect "usage/$1/not-a-log" 4 'zeros.*not a ttvm log' "$TTVM" "$@" "$tmp/zeros"
+}
+for command in replay debug verify info profile; do
+	bad_logs $command
 done
+bad_logs dump -o "$tmp/core"
+for range in 5 5..3 x..5 ..0; do
+	expect "usage/profile/to-instr=$range" 1 'not a range of instructions' "$TTVM" profile "$tmp/zeros" --to-instr "$range"
+done
+expect usage/profile/every 1 'every 0: not a number' "$TTVM" profile "$tmp/zeros" --every 0
+expect usage/profile/call-graph 1 'only fp' "$TTVM" profile "$tmp/zeros" --call-graph dwarf
+expect usage/profile/no-symbols 1 'no-such-file: No such file' "$TTVM" profile "$tmp/zeros" --symbols "$tmp/no-such-file"
+expect usage/profile/not-symbols 1 'zeros: neither an ELF file nor a list' "$TTVM" profile "$tmp/zeros" --symbols "$tmp/zeros"
+bad_logs trace --perfetto "$tmp/trace" --log-only
+bad_logs trace --perfetto "$tmp/trace"
+bad_logs trace --pcap "$tmp/trace"
+expect usage/trace/no-output 1 'a file to write' "$TTVM" trace "$tmp/zeros"
+expect usage/trace/frames-of-a-log 1 'frames .* are not in the log' "$TTVM" trace "$tmp/zeros" --log-only --pcap "$tmp/trace"
+expect usage/trace/two-stdouts 1 'cannot both be stdout' "$TTVM" trace "$tmp/zeros" --perfetto - --pcap -
+expect usage/dump/no-output 1 'a file to write' "$TTVM" dump "$tmp/zeros"
+expect usage/dump/two-goals 1 'exclude each other' "$TTVM" dump -o "$tmp/core" --to-instr 1 --to-mark a "$tmp/zeros"
+expect usage/dump/to-instr-word 1 'to-instr x.*not a number' "$TTVM" dump -o "$tmp/core" --to-instr x "$tmp/zeros"
+verdict usage/dump/nothing-written "$(ls "$tmp"/core* 2>/dev/null)"
 expect usage/doctor/argument 1 "unexpected argument 'x'" "$TTVM" doctor x
 expect usage/run/no-guest 1 'no guest given' "$TTVM" run
 expect usage/run/two-guests 1 'one guest only' "$TTVM" run a b
@@ -224,6 +247,14 @@ if command -v jq >/dev/null; then
 	verdict info/json-events "$why"
 else
 	skipped info/json "no jq here"
+fi
+
+if command -v jq >/dev/null; then
+	why=
+	"$TTVM" trace "$log" --log-only --perfetto - 2>"$tmp/err" | jq -e --argjson n "$events" '
+		[.traceEvents[] | select(.args.event and .tid == 3)] | length == $n and ([.[].ts] | . == sort)
+			and .[-1].name == "end"' >/dev/null || why="unexpected: $(one_line "$tmp/err")"
+	verdict trace/log-only "$why"
 fi
 
 # A log that is cut is recovered; a log with a wrong byte in its middle is damaged.

@@ -91,10 +91,12 @@ for ((n = 0; n < replays; n++)); do
 	timeout 400 ttvm replay rec.log >rep.console 2>rep.err </dev/null
 	verdict "replay/$n" "$(cmp -s rec.console rep.console && grep -q ' replayed ' rep.err || one_line rep.err)"
 done
-timeout 400 ttvm trace rec.log --pcap "$OUT/net.pcap" 2>trace.err </dev/null
+timeout 400 ttvm trace rec.log --pcap "$OUT/net.pcap" --perfetto net.perfetto 2>trace.err </dev/null
 verdict trace "$(grep -q 'traced frames=' trace.err || one_line trace.err)"
 frames=$(field frames trace.err)
 in=$(ttvm info rec.log --events --json | jq '[.event_list[] | select(.input == "net0")] | length')
 verdict frames "$([ "${in:-0}" -gt 300 ] && [ "${frames:-0}" -gt $((in + 30)) ] || echo "$frames frames, $in of them to the guest")"
+verdict timeline "$(jq -e --argjson n "${frames:-0}" '[.traceEvents[] | select(.args.bytes and (.name | test(" the guest$")))]
+	| length == $n and ([.[].args.instr] | . == sort)' net.perfetto >/dev/null || one_line trace.err)"
 echo "frames $frames in $in log $(stat -c %s rec.log) $(tail -n 1 rec.err)"
 [ "$FAILED" = 0 ] || cp rec.console rec.err "$OUT/"

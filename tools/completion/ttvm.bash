@@ -48,7 +48,7 @@ _ttvm()
 	command=${COMP_WORDS[1]-}
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run replay debug fork verify info trace ctl disk doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run replay debug dump fork verify info trace profile ctl disk doctor --help --version" -- "$cur")
 		return
 	fi
 	# --option=value comes as three words
@@ -79,15 +79,19 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -W "user user,tcp: tap: none" -- "$cur")
 		return
 		;;
+	--call-graph)
+		mapfile -t COMPREPLY < <(compgen -W "fp" -- "$cur")
+		return
+		;;
 	--mem | -m)
 		mapfile -t COMPREPLY < <(compgen -W "256M 512M 1G 2G 4G" -- "$cur")
 		return
 		;;
-	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --branch)
+	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --perfetto | --output | -o | --symbols | --branch)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--append | --at-fork | --timeout | --digest-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
+	--append | --at-fork | --every | --timeout | --digest-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
 		return
 		;;
 	esac
