@@ -144,7 +144,7 @@ struct tt_seam *tt_recorder_seam(struct tt_recorder *recorder);
  * Going live from the past: a recorder may begin with another recording's events, and take the machine over from the
  * replayer that has replayed them. What it writes is a recording from the start, like any other.
  *
- * tt_recorder_copy() takes the events one by one (struct tt_replayer_options.replayed); 0, or the -errno for which no more
+ * tt_recorder_copy() takes the events one by one (struct tt_witness.event); 0, or the -errno for which no more
  * can be recorded. tt_recorder_take_over() is called in tt_replayer_options.stopped, which then returns true, when the goal is
  * reached; the replayer is not part of the machine any more. 0, or -errno and machine->error, and the machine must end.
  */
@@ -181,7 +181,7 @@ struct tt_goal {
  * nothing. Each may be NULL.
  */
 struct tt_witness {
-	/* Event number `number` of the log has taken effect. A mark is told of early, and knows its moment itself. */
+	/* Event number `number` of the log has taken effect; its position is whole. A mark is told of early, and knows its moment itself. */
 	void (*event)(void *ctx, struct tt_vcpu *vcpu, uint64_t number, const struct tt_event *event);
 	/* The next VM entry delivers this vector: because of an event, or of a device at a deterministic exit. */
 	void (*interrupt)(void *ctx, struct tt_vcpu *vcpu, unsigned int vector);
@@ -223,11 +223,6 @@ struct tt_replayer_options {
 	 */
 	bool (*stopped)(void *ctx, struct tt_vcpu *vcpu);
 	void (*pass)(void *ctx, struct tt_vcpu *vcpu);
-	/*
-	 * Or NULL: every event when it has been replayed, with its whole position, and every mark when it is passed over,
-	 * which may be before the machine comes to it. On the vCPU's thread.
-	 */
-	void (*replayed)(void *ctx, const struct tt_event *event);
 	void *ctx;
 };
 

@@ -38,12 +38,6 @@ static void witness_interrupt(const struct tt_replayer *rep, struct tt_vcpu *vcp
 
 /* ------------------------------------------------------------------ the stream of events */
 
-static void show(const struct tt_replayer *rep)
-{
-	if (rep->options.replayed)
-		rep->options.replayed(rep->options.ctx, &rep->next);
-}
-
 /*
  * Read the next event that changes the machine into rep->next; at the end of the stream rep->have_next is false. Events that
  * only inform (marks) are counted and passed over.
@@ -55,7 +49,6 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 	while ((ret = tt_log_next(rep->log, 0, &rep->next, &m->error)) == 1 &&
 	       rep->next.kind > TT_EVENT_LAST_CRITICAL) {
 		witness_event(rep, &m->vcpus[0]);
-		show(rep);
 		__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);
 	}
 	if (ret < 0) {
@@ -70,7 +63,6 @@ int tt_replayer_fetch(struct tt_replayer *rep, struct tt_machine *m)
 static int next_event(struct tt_replayer *rep, struct tt_machine *m)
 {
 	witness_event(rep, &m->vcpus[0]);
-	show(rep);
 	rep->last = rep->next;
 	rep->last.payload = NULL;
 	__atomic_store_n(&rep->event, rep->event + 1, __ATOMIC_RELAXED);

@@ -55,20 +55,20 @@ static const struct option long_options[] = {
 
 static const char help[] =
 	"usage: ttvm fork LOG --to-instr N [OPTION]...\n\n"
-	"Let the guest of a recording live on from instruction N, with other input than it got then. That is a\n"
-	"new recording, with disks of its own; the old ones stay as they are.\n\n"
+	"Let the guest of a recording live on from instruction N, with other input than it got then. That is\n"
+	"a new recording, with disks of its own; the old ones stay as they are.\n\n"
 	"      --to-instr N            where it leaves the recording: after N instructions\n"
 	"  -r, --record FILE           the new recording (default: " DEFAULT_LOG ")\n"
 	"      --at-fork TEXT          type TEXT and Enter into the serial console, first of all\n"
 	"  -d, --disk FILE             where the recording's first disk (.ttd) is now; again for the second,\n"
 	"                              and so on (default: where it was, or in the folder of the log)\n"
-	"      --branch FILE           the new history (.ttd) of the first disk that is written; again for the\n"
-	"                              next, and so on (default: like FILE of --record, with -disk0.ttd)\n"
+	"      --branch FILE           the new history (.ttd) of the first disk that is written; again for\n"
+	"                              the next, and so on (default: like the new recording, -disk0.ttd)\n"
 	"      --net WHAT              connect the first network: user[,tcp:HOSTPORT:GUESTPORT[,udp:...]] or\n"
 	"                              tap:INTERFACE; again for the next (default: nobody is there)\n"
 	"      --timeout SECONDS       stop the guest after that time; the recording ends cleanly\n"
-	"      --console WHERE         the serial console: stdio (default; Ctrl-A h lists its keys), none, pty,\n"
-	"                              socket:PATH, or a file for its output\n"
+	"      --console WHERE         the serial console: stdio (default; Ctrl-A h lists its keys), none,\n"
+	"                              pty, socket:PATH, or a file for its output\n"
 	"      --control SOCKET        listen there for `ttvm ctl`\n"
 	"      --guest-status          exit with the status that the guest wrote to its debug-exit port\n"
 	"      --digest-every SEC      log a digest of all state this often, for ttvm verify\n"
@@ -158,6 +158,7 @@ struct fork {
 	struct tt_replayer *replayer;
 	struct tt_recorder *recorder;
 	struct tt_strays strays;
+	struct tt_witness witness;
 	uint64_t margin;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -167,11 +168,16 @@ struct fork {
 	double started;
 };
 
-static void copy_event(void *ctx, const struct tt_event *event)
+/* The recording's end is not that of the new one. */
+static void copy_event(void *ctx, struct tt_vcpu *vcpu, uint64_t number, const struct tt_event *event)
 {
 	struct fork *f = ctx;
 	struct tt_mark mark;
 
+	(void)vcpu;
+	(void)number;
+	if (event->kind == TT_EVENT_END)
+		return;
 	if (event->kind == TT_EVENT_MARK && event->payload_len >= sizeof(mark)) {
 		/* It is passed over early: it may belong to the future. */
 		memcpy(&mark, event->payload, sizeof(mark));
@@ -315,10 +321,11 @@ static int create_replayer(struct fork *f, struct tt_error *err)
 		.margin = f->margin,
 		.strays = &f->strays,
 		.stopped = stopped,
-		.replayed = copy_event,
+		.witness = &f->witness,
 		.ctx = f,
 	};
 
+	f->witness = (struct tt_witness){ .event = copy_event, .ctx = f };
 	return tt_replayer_create(f->log, &options, &f->replayer, err);
 }
 
