@@ -189,6 +189,20 @@ void checkpoints_make_room(struct tt_checkpoints *c)
 
 /* ------------------------------------------------------------------ taking */
 
+/*
+ * Bring back a page. Nothing is written to one that has not changed: where the guest has executed code, even an emulator of the
+ * machine below would have to forget what it knows of it.
+ */
+static int restore_page(const struct tt_checkpoints *c, uint64_t instruction, uint64_t page, void *at)
+{
+	uint8_t content[TT_PAGE_SIZE];
+	int ret = tt_pages_get(c->pages, instruction, page, content);
+
+	if (!ret && memcmp(at, content, sizeof(content)))
+		memcpy(at, content, sizeof(content));
+	return ret;
+}
+
 /* Keep the written pages as those of this checkpoint, or bring back what they were there. */
 static int move_pages(struct tt_checkpoints *c, uint64_t instruction, bool keep)
 {
@@ -201,7 +215,7 @@ static int move_pages(struct tt_checkpoints *c, uint64_t instruction, bool keep)
 			page = word * 64 + __builtin_ctzll(bits);
 			at = c->machine->memory.hva + page * TT_PAGE_SIZE;
 			ret = keep ? tt_pages_put(c->pages, instruction, page, at) :
-				     tt_pages_get(c->pages, instruction, page, at);
+				     restore_page(c, instruction, page, at);
 		}
 	}
 	return ret;

@@ -44,6 +44,7 @@ struct tt_pages {
 	size_t num_moments;
 	size_t room;
 	ZSTD_CCtx *compressor;
+	ZSTD_DCtx *decompressor;	/* one of its own for each page costs more than the page */
 	uint64_t bytes;
 	uint64_t versions;
 	uint64_t zero;
@@ -60,7 +61,8 @@ struct tt_pages *tt_pages_create(uint64_t num_pages)
 	p->num_pages = num_pages;
 	p->newest = calloc(num_pages, sizeof(struct version *));
 	p->compressor = ZSTD_createCCtx();
-	if (!p->newest || !p->compressor) {
+	p->decompressor = ZSTD_createDCtx();
+	if (!p->newest || !p->compressor || !p->decompressor) {
 		tt_pages_destroy(p);
 		return NULL;
 	}
@@ -82,6 +84,7 @@ void tt_pages_destroy(struct tt_pages *p)
 		}
 	}
 	ZSTD_freeCCtx(p->compressor);
+	ZSTD_freeDCtx(p->decompressor);
 	free(p->newest);
 	free(p->moments);
 	free(p);
@@ -191,7 +194,7 @@ int tt_pages_get(const struct tt_pages *p, uint64_t moment, uint64_t page, void 
 		return -EBADMSG;
 	if (v->size == TT_PAGE_SIZE)
 		memcpy(content, v->data, TT_PAGE_SIZE);
-	else if (ZSTD_decompress(content, TT_PAGE_SIZE, v->data, v->size) != TT_PAGE_SIZE)
+	else if (ZSTD_decompressDCtx(p->decompressor, content, TT_PAGE_SIZE, v->data, v->size) != TT_PAGE_SIZE)
 		return -EBADMSG;
 	return 0;
 }

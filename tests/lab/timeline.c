@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "timeline.h"
+#include "timeline-tool.h"
 
 #define MAX_HITS 40
 #define STEPS 30
@@ -36,22 +36,6 @@ static void die(const char *what)
 {
 	printf("not ok %s: %s\n", what, err.text);
 	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-static uint64_t seed;
-
-static uint64_t random_below(uint64_t limit)
-{
-	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-	return (seed >> 20) % limit;
 }
 
 struct place {
@@ -141,13 +125,6 @@ static int by_position(const void *a, const void *b)
 	const struct place *x = a, *y = b;
 
 	return x->position < y->position ? -1 : x->position > y->position;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
 }
 
 static void visit(struct tt_timeline *t, const struct place *places, unsigned int n)

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "timeline.h"
+#include "timeline-tool.h"
 
 #define CACHE "travel.checkpoints"
 #define NOWHERE 0x7fff00000000 /* no kernel or program is there */
@@ -23,22 +23,6 @@ static void die(const char *what)
 {
 	fprintf(stderr, "%s: %s\n", what, err.text);
 	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-static uint64_t seed;
-
-static uint64_t random_below(uint64_t limit)
-{
-	seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-	return (seed >> 20) % limit;
 }
 
 static struct tt_timeline *open_timeline(const char *path)
@@ -62,27 +46,23 @@ static double go(struct tt_timeline *t, uint64_t position)
 	return now() - start;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 static void print_times(const char *name, double *seconds, unsigned int n)
 {
 	qsort(seconds, n, sizeof(*seconds), by_number);
-	printf(" \"%s\": { \"count\": %u, \"median\": %.4f, \"worst\": %.4f },\n", name, n, seconds[n / 2], seconds[n - 1]);
+	printf(" \"%s\": { \"count\": %u, \"median\": %.4f, \"p95\": %.4f, \"worst\": %.4f },\n", name, n, seconds[n / 2],
+	       seconds[n * 95 / 100], seconds[n - 1]);
 }
 
-static double run(struct tt_timeline *t, bool backwards)
+enum way { FORWARD, FORWARD_WATCHED, BACK };
+
+static double run(struct tt_timeline *t, enum way way)
 {
 	const struct tt_breakpoint nowhere = { TT_BREAK_EXECUTE, NOWHERE, 1 };
 	struct tt_arrival arrival;
 	double start = now();
 
-	if (backwards ? tt_timeline_reverse(t, &nowhere, 1, &arrival, &err) :
-			tt_timeline_continue(t, NULL, 0, &arrival, &err))
+	if (way == BACK ? tt_timeline_reverse(t, &nowhere, 1, &arrival, &err) :
+			  tt_timeline_continue(t, &nowhere, way == FORWARD_WATCHED, &arrival, &err))
 		die("run");
 	return now() - start;
 }
@@ -106,7 +86,7 @@ int main(int argc, char **argv)
 
 	t = open_timeline(argv[1]);
 	length = tt_timeline_length(t);
-	printf("{\n \"instructions\": %llu,\n \"first_pass\": %.3f,\n", (unsigned long long)length, run(t, false));
+	printf("{\n \"instructions\": %llu,\n \"first_pass\": %.3f,\n", (unsigned long long)length, run(t, FORWARD));
 	tt_timeline_get_stats(t, &stats);
 	printf(" \"memory_bytes\": %llu,\n \"checkpoints\": %u,\n \"checkpoint_bytes\": %llu,\n \"interval\": %llu,\n"
 	       " \"pages\": %llu,\n \"zero_pages\": %llu,\n",
@@ -132,8 +112,10 @@ int main(int argc, char **argv)
 		seconds[i] = go(t, --at);
 	print_times("step_back", seconds, steps);
 	go(t, length);
-	printf(" \"reverse\": %.3f,\n", run(t, true));
-	printf(" \"forward\": %.3f\n}\n", run(t, false));
+	printf(" \"reverse\": %.3f,\n", run(t, BACK));
+	printf(" \"forward\": %.3f,\n", run(t, FORWARD));
+	go(t, 0);
+	printf(" \"forward_watched\": %.3f\n}\n", run(t, FORWARD_WATCHED));
 	tt_timeline_close(t);
 	remove(CACHE);
 	free(seconds);
