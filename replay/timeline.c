@@ -11,6 +11,9 @@
 #define SLACK 64	 /* instructions that TT_GOAL_BEYOND goes further, to see what happens just before */
 #define FIRST_WIDTH 4096 /* instructions that are searched first when time runs backward; then more */
 #define WIDTH_GROWTH 16
+#define WIDE 10000000	 /* from here on a stretch begins at a checkpoint, and is given up when there are too many hits in it */
+#define MAX_WIDTH 268435456
+#define MAX_WIDE_HITS 10000
 #define FORWARD_WIDTH 1000000 /* the same when time runs forward, and there are too many breakpoints for the CPU */
 #define AT_ONCE TT_BREAKPOINTS_AT_ONCE
 
@@ -129,6 +132,7 @@ struct search {
 	bool first;		/* the first hit counts, and the machine stops there; else the last one */
 	uint64_t after;		/* hits up to here do not count */
 	uint64_t until;		/* nor do those behind this */
+	uint64_t left;		/* so many more hits, and it is given up */
 	bool any;
 	uint64_t position;	/* of the best one; going back: before the instruction */
 	unsigned int index;
@@ -150,6 +154,8 @@ static bool hit(void *ctx, uint64_t instruction, unsigned int index)
 			return false;
 		if (data)
 			position--;
+		if (!s->left || !--s->left)
+			return true;
 		if (s->any && position < s->position)
 			return false;
 	}
@@ -227,15 +233,19 @@ int tt_timeline_continue(struct tt_timeline *t, const struct tt_breakpoint *list
 }
 
 /*
- * Come to a place before instruction `limit`, and not much more than `width` before it, without looking at breakpoints: the last
- * checkpoint before `limit`, or a place behind that.
+ * Come to a place before instruction `limit`, and not much more than `width` before it, without looking at breakpoints. When a
+ * checkpoint lies between, or the stretch is wide, that is the place.
  */
 static int go_before(struct tt_timeline *t, uint64_t limit, uint64_t width, enum tt_outcome *outcome, struct tt_error *err)
 {
-	uint64_t from = tt_checkpoint_before(t->checkpoints, limit - 1);
-	uint64_t start = limit - from > width ? limit - width : from;
+	uint64_t start = limit > width ? limit - width : 0, from = tt_checkpoint_before(t->checkpoints, start);
+	uint64_t last = tt_checkpoint_before(t->checkpoints, limit - 1);
 	int ret;
 
+	if (width >= WIDE)
+		start = from;
+	else if (last > start)
+		start = from = last;
 	/* One search is often followed by another: leave checkpoints on the way. */
 	tt_travel_near(t, from, limit);
 	ret = tt_travel(t, from, (struct tt_goal){ TT_GOAL_BEYOND, start }, NULL, outcome, err);
@@ -259,7 +269,8 @@ static int search_back(struct tt_timeline *t, struct search *s, uint64_t limit, 
 	*begun = 0;
 	s->any = false;
 	s->until = limit;
-	for (s->group = 0; s->group < s->n; s->group += AT_ONCE) {
+	s->left = width < WIDE ? UINT64_MAX : MAX_WIDE_HITS;
+	for (s->group = 0; s->left && s->group < s->n; s->group += AT_ONCE) {
 		ret = go_before(t, limit, width, outcome, err);
 		if (t->position > *begun)
 			*begun = t->position;
@@ -275,7 +286,8 @@ static int search_back(struct tt_timeline *t, struct search *s, uint64_t limit, 
 
 /*
  * Stretch by stretch, going backwards: run over each with the breakpoints set, remember the last hit, and go there in the end.
- * The first stretches are short, because a breakpoint in a loop hits a million times in a long one.
+ * The first stretches are short, because a breakpoint in a loop hits a million times in a long one; a long one in which it does
+ * is given up for a shorter one.
  */
 int tt_timeline_reverse(struct tt_timeline *t, const struct tt_breakpoint *list, unsigned int n,
 			struct tt_arrival *arrival, struct tt_error *err)
@@ -288,13 +300,20 @@ int tt_timeline_reverse(struct tt_timeline *t, const struct tt_breakpoint *list,
 	if (ret)
 		return ret;
 	begin(t);
-	for (; n && !s.any && limit; limit = begun, width *= WIDTH_GROWTH) {
+	while (n && !s.any && limit) {
 		ret = search_back(t, &s, limit, width, &begun, &outcome, err);
 		if (ret)
 			return ret;
 		t->at_end = false;
 		if (outcome == TT_OUTCOME_STOPPED)
 			return interrupted(t, arrival, err);
+		if (!s.left) {
+			s.any = false;
+			width /= WIDTH_GROWTH;
+			continue;
+		}
+		limit = begun;
+		width = width < MAX_WIDTH / WIDTH_GROWTH ? width * WIDTH_GROWTH : MAX_WIDTH;
 	}
 	ret = goto_instruction(t, s.any ? s.position : 0, arrival, err);
 	if (ret || arrival->kind == TT_ARRIVED_INTERRUPTED)
