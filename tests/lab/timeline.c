@@ -348,7 +348,7 @@ int main(int argc, char **argv)
 
 	/* With the checkpoints of the first, and so little room that some of them have to go now and then. */
 	taken = stats.checkpoints;
-	t = open_timeline(argv[1], &shown, stats.checkpoint_bytes * 3 / 4);
+	t = open_timeline(argv[1], &shown, stats.checkpoint_bytes / 10 * 9);
 	tt_timeline_get_stats(t, &stats);
 	verdict("checkpoints-stay", stats.checkpoints > (taken >= 10) ? NULL : "they are gone");
 	visit(t, places, n);
