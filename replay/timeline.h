@@ -86,7 +86,7 @@ int tt_timeline_seek_event(struct tt_timeline *timeline, uint64_t event, struct 
 			   struct tt_error *err);
 /*
  * Run forward from here until a breakpoint is hit or the recording ends. One at the instruction that the machine stands
- * before does not count. A breakpoint on data stops behind the instruction that made the access. -EINVAL: one is no breakpoint.
+ * before does not count. A breakpoint on data stops behind the instruction that made the access. -EINVAL: no CPU can watch one of them.
  */
 int tt_timeline_continue(struct tt_timeline *timeline, const struct tt_breakpoint *list, unsigned int n,
 			 struct tt_arrival *arrival, struct tt_error *err);

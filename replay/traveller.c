@@ -252,7 +252,6 @@ static int load_cache(struct tt_timeline *t, struct tt_error *err)
 
 	if (t->options.cache)
 		ret = tt_checkpoints_load(t->checkpoints, t->options.cache, &output, &size, &why);
-
 	if (ret == -ENOMEM)
 		return tt_fail(err, ret, "%s", why.text);
 	if (ret && ret != -ENOENT)

@@ -34,6 +34,7 @@ for command in $commands; do
 	grep -q '^Exit status: 0 ' "$tmp/help" || why="exit statuses are not named"
 	[ "$(awk 'length > 100' "$tmp/help" | wc -l)" = 0 ] || why="a line is longer than 100 columns"
 	verdict "help/$command" "$why"
+	verdict "listed/$command" "$(grep -q "^\.BR $command .*ttvm.*-$command (1))" "$top/docs/man/ttvm.1" || echo "ttvm(1) lacks it")"
 
 	# Every option of the help is in the manual page, and the other way round.
 	page=$top/docs/man/ttvm-$command.1
