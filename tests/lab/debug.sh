@@ -90,20 +90,29 @@ verdict breaks/back "$([ "${at[2]}" = "${at[0]}" ] && [ "${at[3]}" = "$middle" ]
 verdict breaks/ends "$([ "${at[4]}" = 0 ] && [ "${at[5]}" = "$length" ] || echo "${at[*]}")"
 says breaks said '[Nn]o more reverse-execution history'
 
+# An event that has an instruction of its own, and one that belongs to an exit and has been when the exit is over.
+ttvm info --events tiny.zst >events 2>/dev/null
+own=$(awk '/^[0-9]+ sync exits=/ { print $1; exit }' events)
+exit=$(awk '/^[0-9]+ sync at-exit/ { print $1; exit }' events)
+own_instr=$(sed -n "s/^$own .* instr=\([0-9]*\) .*/\1/p" events)
+
 in_gdb refused tiny.zst <<END
 monitor help
 monitor goto $((length + 5))
 monitor goto $middle
-monitor seek-event 20
-monitor events 15..20
+monitor seek-event $own
+monitor events $own..$own
+monitor seek-event $exit
+monitor events $exit..$((exit + 1))
 monitor events 99999999
 monitor checkpoint
 monitor disk
 END
 says refused goto-behind-the-end "the recording ends before, at instruction $length"
 says refused goto "^instruction $middle,"
-# Others may take effect at the same instruction, before.
-says refused events '^=> (1[5-9]|20) '
+says refused seek-event "^instruction $own_instr,"
+says refused events "^=> $own "
+says refused event-of-exit "^=> $((exit + 1)) "
 says refused no-such-events 'the recording has [0-9]* events'
 says refused checkpoint '^[0-9]* checkpoints, '
 timeout 100 ttvm debug tiny.zst -- "${GDB[@]}" -ex 'set var $rax = 5' -ex 'set var *(char *) $rsp = 5' >readonly.gdb 2>&1 </dev/null
