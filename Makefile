@@ -58,6 +58,11 @@ $(BUILD)/%.o: %.c Makefile $(wildcard .config)
 	@echo "  CC      $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
+# Kept checkpoints hold structures as they are in memory: they are for programs made of the same sources (checkpoint_cache.c).
+STATE_SOURCES := $(sort $(wildcard vmm/*.[ch] replay/*.[ch] include/ttvm/*.h include/uapi/linux/*.h))
+$(BUILD)/replay/checkpoint_cache.o: $(STATE_SOURCES)
+$(BUILD)/replay/checkpoint_cache.o: ALL_CFLAGS += -DSTATE_SOURCES='"$(shell cat $(STATE_SOURCES) | sha256sum | cut -c1-32)"'
+
 -include $(DISK_OBJS:.o=.d) $(VMM_OBJS:.o=.d) $(REPLAY_OBJS:.o=.d) $(DEBUG_OBJS:.o=.d) $(TOOLS_OBJS:.o=.d)
 
 # ttdisk once more, as position-independent code. Warnings and dependencies are the library's business.

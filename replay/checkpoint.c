@@ -14,14 +14,13 @@
 #define MAX_ROW 512
 #define MAX_NEAR 24
 
-int tt_checkpoints_create(struct tt_replayer *rep, struct tt_machine *m, const char *recording, uint64_t limit,
-			  struct tt_checkpoints **checkpoints, struct tt_error *err)
+int tt_checkpoints_create(struct tt_machine *m, const char *recording, uint64_t limit, struct tt_checkpoints **checkpoints,
+			  struct tt_error *err)
 {
 	struct tt_checkpoints *c = calloc(1, sizeof(*c));
 
 	if (!c)
 		return tt_fail(err, -ENOMEM, "out of memory");
-	c->rep = rep;
 	c->machine = m;
 	snprintf(c->recording, sizeof(c->recording), "%s", recording);
 	c->limit = limit;
@@ -44,7 +43,18 @@ int tt_checkpoints_clear(struct tt_checkpoints *c)
 	memset(c->written, 0, c->words * sizeof(*c->written));
 	c->interval = FIRST_INTERVAL;
 	c->snapshot_bytes = c->at = 0;
-	return c->pages ? 0 : -ENOMEM;
+	if (!c->pages)
+		return -ENOMEM;
+	tt_pages_set_disks(c->pages, tt_disk_pages_read, c->machine);
+	if (c->whole)
+		tt_pages_keep_zeros(c->pages);
+	return 0;
+}
+
+void tt_checkpoints_keep_whole(struct tt_checkpoints *c)
+{
+	c->whole = true;
+	tt_pages_keep_zeros(c->pages);
 }
 
 void tt_checkpoints_destroy(struct tt_checkpoints *c)
@@ -56,6 +66,7 @@ void tt_checkpoints_destroy(struct tt_checkpoints *c)
 	free(c->list);
 	free(c->written);
 	tt_pages_destroy(c->pages);
+	tt_disk_pages_destroy(c->disk_pages);
 	free(c);
 }
 
@@ -146,10 +157,7 @@ static void drop(struct tt_checkpoints *c, struct checkpoint *k)
 
 static uint64_t bytes_of(const struct tt_checkpoints *c)
 {
-	uint64_t bytes, versions, zero;
-
-	tt_pages_size(c->pages, &bytes, &versions, &zero);
-	return bytes + c->snapshot_bytes;
+	return tt_pages_size(c->pages).bytes + c->snapshot_bytes;
 }
 
 /* The near one that was taken first goes. False: there is none. */
@@ -189,6 +197,32 @@ void checkpoints_make_room(struct tt_checkpoints *c)
 
 /* ------------------------------------------------------------------ taking */
 
+int checkpoints_begin(struct tt_checkpoints *c, struct tt_error *err)
+{
+	int ret = tt_machine_track_writes(c->machine, c->written, err);
+
+	return ret || c->disk_pages ? ret : tt_disk_pages_create(c->machine, &c->disk_pages);
+}
+
+int tt_moment_place(struct tt_moment *moment, struct tt_disk_pages *disk_pages, uint64_t *written, uint64_t words)
+{
+	struct tt_placed *placed;
+	uint64_t pages = 0, word;
+
+	if (disk_pages)
+		tt_disk_pages_stale(disk_pages, written);
+	for (word = 0; word < words; word++)
+		pages += __builtin_popcountll(written[word]);
+	placed = calloc(pages + 1, sizeof(*placed));
+	if (!placed)
+		return -ENOMEM;
+	if (disk_pages)
+		tt_disk_pages_find(disk_pages, written, placed);
+	moment->written = written;
+	moment->placed = placed;
+	return 0;
+}
+
 /*
  * Bring back a page. Nothing is written to one that has not changed: where the guest has executed code, even an emulator of the
  * machine below would have to forget what it knows of it.
@@ -203,36 +237,96 @@ static int restore_page(const struct tt_checkpoints *c, uint64_t instruction, ui
 	return ret;
 }
 
-/* Keep the written pages as those of this checkpoint, or bring back what they were there. */
-static int move_pages(struct tt_checkpoints *c, uint64_t instruction, bool keep)
+/* Bring the written pages back as they were at this checkpoint. */
+static int restore_pages(struct tt_checkpoints *c, uint64_t instruction)
 {
 	uint64_t word, bits, page;
-	uint8_t *at;
 	int ret = 0;
 
 	for (word = 0; word < c->words; word++) {
 		for (bits = c->written[word]; !ret && bits; bits &= bits - 1) {
 			page = word * 64 + __builtin_ctzll(bits);
-			at = c->machine->memory.hva + page * TT_PAGE_SIZE;
-			ret = keep ? tt_pages_put(c->pages, instruction, page, at) :
-				     restore_page(c, instruction, page, at);
+			ret = restore_page(c, instruction, page, c->machine->memory.hva + page * TT_PAGE_SIZE);
+			tt_disk_pages_restored(c->disk_pages, page, tt_pages_place(c->pages, instruction, page));
 		}
 	}
 	return ret;
 }
 
-int checkpoints_begin(struct tt_checkpoints *c, struct tt_error *err)
+static int keep_pages(struct tt_checkpoints *c, const struct tt_moment *moment)
 {
-	int ret = tt_machine_track_writes(c->machine, err);
+	const struct tt_placed *placed = moment->placed;
+	const uint8_t *copy = moment->copies;
+	uint64_t word, bits, page;
+	int ret = 0;
 
-	tt_memory_touched(&c->machine->memory, c->written);
+	for (word = 0; word < c->words; word++) {
+		for (bits = moment->written[word]; !ret && bits; bits &= bits - 1, placed++) {
+			page = word * 64 + __builtin_ctzll(bits);
+			if (placed->place) {
+				ret = tt_pages_put_place(c->pages, moment->instruction, page, placed);
+				continue;
+			}
+			ret = tt_pages_put(c->pages, moment->instruction, page,
+					   copy ? copy : c->machine->memory.hva + page * TT_PAGE_SIZE);
+			copy += copy ? TT_PAGE_SIZE : 0;
+		}
+	}
 	return ret;
 }
 
-int tt_checkpoint_take(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, bool near,
+/*
+ * A version at this moment serves later ones, too, that were taken before it and have none of their own: those need the content,
+ * because nobody knows whether it is still in its place there.
+ */
+static void displace(struct tt_checkpoints *c, uint64_t instruction, struct tt_placed *placed)
+{
+	size_t next = count_before(c, instruction);
+	uint64_t word, bits, page;
+
+	for (word = 0; next < c->count && word < c->words; word++) {
+		for (bits = c->written[word]; bits; bits &= bits - 1, placed++) {
+			page = word * 64 + __builtin_ctzll(bits);
+			if (!placed->place || tt_pages_has_newer(c->pages, instruction, c->list[next].instruction, page))
+				continue;
+			placed->place = 0;
+			tt_disk_pages_restored(c->disk_pages, page, 0);
+		}
+	}
+}
+
+static int add(struct tt_checkpoints *c, const struct tt_moment *moment)
+{
+	int ret = keep_pages(c, moment);
+	struct checkpoint *k = ret ? NULL : checkpoint_insert(c, moment->instruction);
+
+	if (!k) {
+		free(moment->snapshot);
+		return -ENOMEM;
+	}
+	k->near = moment->near;
+	k->note = moment->note;
+	k->snapshot = moment->snapshot;
+	k->place = moment->place;
+	c->snapshot_bytes += tt_snapshot_size(k->snapshot);
+	c->at = moment->instruction;
+	return 0;
+}
+
+int tt_checkpoint_add(struct tt_checkpoints *c, const struct tt_moment *moment)
+{
+	int ret = add(c, moment);
+
+	if (!ret)
+		checkpoints_make_room(c);
+	return ret;
+}
+
+int tt_checkpoint_take(struct tt_checkpoints *c, const struct tt_replayer_place *place, uint64_t instruction, bool near,
 		       uint64_t note, struct tt_error *err)
 {
-	struct tt_snapshot *snapshot;
+	struct tt_moment moment = { .instruction = instruction, .note = note, .near = near, .place = *place,
+				    .written = c->written };
 	struct checkpoint *k = find(c, instruction);
 	int ret;
 
@@ -240,23 +334,21 @@ int tt_checkpoint_take(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t 
 		k->near &= near;
 		return 0;
 	}
-	ret = tt_snapshot_take(c->machine, &snapshot, err);
+	ret = tt_snapshot_take(c->machine, &moment.snapshot, err);
 	if (ret)
 		return ret;
 	ret = c->count ? tt_machine_written_pages(c->machine, c->written) : checkpoints_begin(c, err);
 	if (!ret)
-		ret = move_pages(c, instruction, true);
-	k = ret ? NULL : checkpoint_insert(c, instruction);
-	if (!k) {
-		free(snapshot);
-		return tt_fail(err, ret ? ret : -ENOMEM, "cannot take a checkpoint: %s", strerror(ret ? -ret : ENOMEM));
+		ret = tt_moment_place(&moment, c->whole ? NULL : c->disk_pages, c->written, c->words);
+	if (ret) {
+		free(moment.snapshot);
+	} else {
+		displace(c, instruction, moment.placed);
+		ret = add(c, &moment);
 	}
-	k->near = near;
-	k->note = note;
-	k->snapshot = snapshot;
-	tt_replayer_save(c->rep, vcpu, &k->place);
-	c->snapshot_bytes += tt_snapshot_size(snapshot);
-	c->at = instruction;
+	free(moment.placed);
+	if (ret)
+		return tt_fail(err, ret, "cannot take a checkpoint: %s", strerror(-ret));
 	memset(c->written, 0, c->words * sizeof(*c->written));
 	checkpoints_make_room(c);
 	return 0;
@@ -289,8 +381,8 @@ static int load_disks(struct tt_checkpoints *c, uint64_t instruction, struct tt_
 	return ret;
 }
 
-int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, uint64_t *note,
-		       struct tt_error *err)
+int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instruction,
+		       uint64_t *note, struct tt_error *err)
 {
 	struct checkpoint *k = find(c, instruction);
 	int ret;
@@ -303,7 +395,10 @@ int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t 
 		ret = mark_changed(c, instruction);
 	if (ret)
 		return tt_fail(err, ret, "cannot leave this place: %s", strerror(-ret));
-	ret = move_pages(c, instruction, false);
+	ret = load_disks(c, instruction, err);
+	if (ret)
+		return ret;
+	ret = restore_pages(c, instruction);
 	if (ret == -EBADMSG && instruction) {
 		/* What has been loaded of it counts as written. */
 		drop(c, k);
@@ -311,11 +406,10 @@ int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t 
 	}
 	if (ret)
 		return tt_fail(err, ret, "the checkpoint at the beginning is damaged in memory");
-	ret = load_disks(c, instruction, err);
+	tt_disk_pages_moved(c->disk_pages);
+	ret = tt_snapshot_load(c->machine, k->snapshot, err);
 	if (!ret)
-		ret = tt_snapshot_load(c->machine, k->snapshot, err);
-	if (!ret)
-		ret = tt_replayer_load(c->rep, vcpu, &k->place);
+		ret = tt_replayer_load(rep, vcpu, &k->place);
 	if (ret)
 		return ret;
 	*note = k->note;
@@ -332,10 +426,14 @@ uint64_t tt_checkpoints_taken(const struct tt_checkpoints *c)
 
 void tt_checkpoints_get_stats(const struct tt_checkpoints *c, struct tt_timeline_stats *stats)
 {
+	const struct tt_pages_size size = tt_pages_size(c->pages);
+
 	stats->checkpoints = c->count;
 	stats->interval = c->interval;
 	stats->taken = c->taken;
 	stats->loaded = c->loaded;
-	tt_pages_size(c->pages, &stats->checkpoint_bytes, &stats->pages, &stats->zero_pages);
-	stats->checkpoint_bytes += c->snapshot_bytes;
+	stats->checkpoint_bytes = bytes_of(c);
+	stats->pages = size.versions;
+	stats->zero_pages = size.zero;
+	stats->disk_pages = size.on_disk;
 }

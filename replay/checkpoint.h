@@ -10,19 +10,37 @@
  * one goes, and the distance doubles. Those near the place of interest are put at distances that halve towards it
  * (TTVM, USENIX 2005), and go when others come.
  *
- * All calls are made on the vCPU's thread, the vCPU settled.
+ * Unless it says otherwise, calls are made on the vCPU's thread, the vCPU settled.
  */
 #ifndef TTVM_REPLAY_CHECKPOINT_H
 #define TTVM_REPLAY_CHECKPOINT_H
 
+#include "disk_pages.h"
 #include "replayer.h"
 
 struct tt_checkpoints;
 
+/*
+ * A moment of the machine that is to become a checkpoint. What it points to is the caller's, except the snapshot, which becomes the
+ * checkpoint's.
+ */
+struct tt_moment {
+	uint64_t instruction;
+	uint64_t note;			/* for the caller */
+	bool near;			/* not for the row */
+	struct tt_snapshot *snapshot;
+	struct tt_replayer_place place;
+	const uint64_t *written;	/* pages written since the moment before, a bit each */
+	struct tt_placed *placed;	/* of them, in their order */
+	const uint8_t *copies;		/* of those that have no place; NULL: they are in the machine's memory, which stands still */
+};
+
 /* recording: the id by which the disks' histories know it. limit: bytes that all checkpoints may take. */
-int tt_checkpoints_create(struct tt_replayer *rep, struct tt_machine *m, const char *recording, uint64_t limit,
-			  struct tt_checkpoints **checkpoints, struct tt_error *err);
+int tt_checkpoints_create(struct tt_machine *m, const char *recording, uint64_t limit, struct tt_checkpoints **checkpoints,
+			  struct tt_error *err);
 void tt_checkpoints_destroy(struct tt_checkpoints *c);
+/* For measurements, before the first is taken: the content of all pages, also of those that are zero or on a disk. */
+void tt_checkpoints_keep_whole(struct tt_checkpoints *c);
 /* Forget all of them. 0 or -ENOMEM. */
 int tt_checkpoints_clear(struct tt_checkpoints *c);
 /*
@@ -35,9 +53,19 @@ int tt_checkpoints_load(struct tt_checkpoints *c, const char *path, void **note,
 int tt_checkpoints_save(const struct tt_checkpoints *c, const char *path, const void *note, size_t note_size,
 			struct tt_error *err);
 
-/* The machine is at `instruction`: take a checkpoint, if there is none yet. near: not for the row. note: for the caller. */
-int tt_checkpoint_take(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, bool near,
+/*
+ * Fill in a moment's written and placed, of the pages that are known to be written and, added to them here, those that have left their
+ * places. placed is to be freed. disk_pages may be NULL: none has a place. 0 or -ENOMEM.
+ */
+int tt_moment_place(struct tt_moment *moment, struct tt_disk_pages *disk_pages, uint64_t *written, uint64_t words);
+/* The machine is at `instruction`: take a checkpoint, if there is none yet. near, note: as in struct tt_moment. */
+int tt_checkpoint_take(struct tt_checkpoints *c, const struct tt_replayer_place *place, uint64_t instruction, bool near,
 		       uint64_t note, struct tt_error *err);
+/*
+ * Another one, of a moment behind all others, the first of which is at 0. For who catches moments by itself (checkpointer.c): any thread,
+ * but one at a time. 0 or -ENOMEM, and the snapshot is freed.
+ */
+int tt_checkpoint_add(struct tt_checkpoints *c, const struct tt_moment *moment);
 /* The last checkpoint at or before instruction. There is always one at 0 once it was taken. */
 uint64_t tt_checkpoint_before(const struct tt_checkpoints *c, uint64_t instruction);
 /* The last checkpoint before event number `event` takes effect. */
@@ -48,8 +76,8 @@ uint64_t tt_checkpoint_due(const struct tt_checkpoints *c, uint64_t instruction)
  * Go to the checkpoint at this instruction. 0; -EBADMSG: it is damaged, and was dropped, the machine must go to another one;
  * or -errno, and the machine is of no use.
  */
-int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_vcpu *vcpu, uint64_t instruction, uint64_t *note,
-		       struct tt_error *err);
+int tt_checkpoint_load(struct tt_checkpoints *c, struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instruction,
+		       uint64_t *note, struct tt_error *err);
 /* How many there ever were. */
 uint64_t tt_checkpoints_taken(const struct tt_checkpoints *c);
 void tt_checkpoints_get_stats(const struct tt_checkpoints *c, struct tt_timeline_stats *stats);

@@ -4,9 +4,9 @@
  *
  *	header | zstd: note, entries: each a struct entry and its snapshot | page versions (pages.c)
  *
- * The file is derived and may be deleted. It is of use to the same program, on the same kind of CPU and kernel, for the same
- * recording only, because it holds structures of the program and of KVM as they are in memory; `identity` says so. For the same
- * reason it is used only if nobody else can have written it.
+ * Pages that are on a disk are there by their place, so it needs the disks, too. It is derived and may be deleted. It is of use to programs of the same sources, on the same kind of CPU and kernel, for the
+ * same recording only, because it holds structures of the program and of KVM as they are in memory; `identity` says so. For
+ * the same reason it is used only if nobody else can have written it.
  */
 #include <cpuid.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 #include "checkpoint_list.h"
 
 #define MAGIC "ttvmckpt"
-#define FORMAT 1
+#define FORMAT 2
 #define LEVEL 1
 #define MAX_ENTRIES 65536
 #define MAX_BYTES (1ull << 32) /* of note and entries */
@@ -47,20 +47,9 @@ struct entry {
 	struct tt_replayer_place place;
 };
 
-static void hash_program(XXH64_state_t *xxh)
-{
-	FILE *program = fopen("/proc/self/exe", "r");
-	char buffer[65536];
-	size_t n;
-
-	while (program && (n = fread(buffer, 1, sizeof(buffer), program)))
-		XXH64_update(xxh, buffer, n);
-	if (program)
-		fclose(program);
-}
-
 static uint64_t identity(const struct tt_checkpoints *c)
 {
+	static const char program[] = STATE_SOURCES " " __VERSION__; /* the Makefile's hash of them */
 	const uint64_t memory = c->machine->memory.size;
 	XXH64_state_t *xxh = XXH64_createState();
 	uint32_t cpu[4] = { 0 };
@@ -70,7 +59,7 @@ static uint64_t identity(const struct tt_checkpoints *c)
 	if (!xxh)
 		abort();
 	XXH64_reset(xxh, 0);
-	hash_program(xxh);
+	XXH64_update(xxh, program, sizeof(program));
 	uname(&host);
 	XXH64_update(xxh, host.release, strlen(host.release));
 	/* Family, model, features (Intel SDM vol. 2, "CPUID", leaf 1); EBX has the number of the core. */

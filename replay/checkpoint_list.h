@@ -19,12 +19,13 @@ struct checkpoint {
 };
 
 struct tt_checkpoints {
-	struct tt_replayer *rep;
 	struct tt_machine *machine;
 	char recording[TT_RECORDING_ID_SIZE];
 	uint64_t limit;
 	uint64_t interval;
 	struct tt_pages *pages;
+	bool whole;
+	struct tt_disk_pages *disk_pages; /* of who takes and loads them here; NULL before the first */
 	struct checkpoint *list; /* ascending */
 	size_t count;
 	size_t room;
@@ -40,7 +41,7 @@ struct tt_checkpoints {
 struct checkpoint *checkpoint_insert(struct tt_checkpoints *c, uint64_t instruction);
 /* Let some go until they take no more than they may. */
 void checkpoints_make_room(struct tt_checkpoints *c);
-/* From now on it is known which pages are written. Those that are not zero count as written. 0 or -errno. */
+/* From now on it is known which pages are written, and which are on disks. Those that are not zero count as written. 0 or -errno. */
 int checkpoints_begin(struct tt_checkpoints *c, struct tt_error *err);
 
 #endif /* TTVM_REPLAY_CHECKPOINT_LIST_H */

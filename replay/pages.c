@@ -19,8 +19,9 @@ struct version {
 	struct version *next;		/* at the same moment */
 	uint64_t moment;
 	uint32_t page;
-	uint32_t size;			/* of data; 0: the page is zero */
-	uint64_t hash;			/* of data */
+	uint32_t size;			/* of data; 0: the page is zero, or at its place */
+	uint64_t hash;			/* of data; of the page when it is at its place */
+	tt_disk_place place;
 	uint8_t data[];
 };
 
@@ -30,6 +31,7 @@ struct entry {
 	uint64_t hash;
 	uint32_t page;
 	uint32_t size;
+	tt_disk_place place;
 };
 
 struct moment {
@@ -45,9 +47,10 @@ struct tt_pages {
 	size_t room;
 	ZSTD_CCtx *compressor;
 	ZSTD_DCtx *decompressor;	/* one of its own for each page costs more than the page */
-	uint64_t bytes;
-	uint64_t versions;
-	uint64_t zero;
+	int (*read)(void *ctx, tt_disk_place place, void *content);
+	void *ctx;
+	bool keep_zeros;
+	struct tt_pages_size size;
 };
 
 static const uint8_t zero_page[TT_PAGE_SIZE];
@@ -66,8 +69,19 @@ struct tt_pages *tt_pages_create(uint64_t num_pages)
 		tt_pages_destroy(p);
 		return NULL;
 	}
-	p->bytes = num_pages * sizeof(struct version *);
+	p->size.bytes = num_pages * sizeof(struct version *);
 	return p;
+}
+
+void tt_pages_set_disks(struct tt_pages *p, int (*read)(void *ctx, tt_disk_place place, void *content), void *ctx)
+{
+	p->read = read;
+	p->ctx = ctx;
+}
+
+void tt_pages_keep_zeros(struct tt_pages *p)
+{
+	p->keep_zeros = true;
 }
 
 void tt_pages_destroy(struct tt_pages *p)
@@ -137,7 +151,7 @@ static struct version *compress(struct tt_pages *p, const void *content)
 	struct version *v;
 	size_t size;
 
-	if (!memcmp(content, zero_page, TT_PAGE_SIZE))
+	if (!p->keep_zeros && !memcmp(content, zero_page, TT_PAGE_SIZE))
 		return calloc(1, sizeof(*v));
 	size = ZSTD_compressCCtx(p->compressor, packed, sizeof(packed), content, TT_PAGE_SIZE, LEVEL);
 	if (ZSTD_isError(size) || size >= TT_PAGE_SIZE)
@@ -146,6 +160,7 @@ static struct version *compress(struct tt_pages *p, const void *content)
 	if (!v)
 		return NULL;
 	v->size = size;
+	v->place = 0;
 	memcpy(v->data, size == TT_PAGE_SIZE ? content : packed, size);
 	v->hash = XXH64(v->data, size, 0);
 	return v;
@@ -169,9 +184,10 @@ static int add(struct tt_pages *p, struct version *v, uint64_t moment, uint64_t 
 		at = &(*at)->older;
 	v->older = *at;
 	*at = v;
-	p->bytes += sizeof(*v) + v->size;
-	p->versions++;
-	p->zero += !v->size;
+	p->size.bytes += sizeof(*v) + v->size;
+	p->size.versions++;
+	p->size.zero += !v->size && !v->place;
+	p->size.on_disk += v->place != 0;
 	return 0;
 }
 
@@ -180,12 +196,54 @@ int tt_pages_put(struct tt_pages *p, uint64_t moment, uint64_t page, const void 
 	return add(p, compress(p, content), moment, page);
 }
 
-int tt_pages_get(const struct tt_pages *p, uint64_t moment, uint64_t page, void *content)
+int tt_pages_put_place(struct tt_pages *p, uint64_t moment, uint64_t page, const struct tt_placed *placed)
+{
+	struct version *v = calloc(1, sizeof(*v));
+
+	if (v) {
+		v->place = placed->place;
+		v->hash = placed->hash;
+	}
+	return add(p, v, moment, page);
+}
+
+/* The page's version at a moment; NULL: it was zero since the beginning. */
+static const struct version *version_at(const struct tt_pages *p, uint64_t moment, uint64_t page)
 {
 	const struct version *v = p->newest[page];
 
 	while (v && v->moment > moment)
 		v = v->older;
+	return v;
+}
+
+tt_disk_place tt_pages_place(const struct tt_pages *p, uint64_t moment, uint64_t page)
+{
+	const struct version *v = version_at(p, moment, page);
+
+	return v ? v->place : 0;
+}
+
+bool tt_pages_has_newer(const struct tt_pages *p, uint64_t moment, uint64_t last, uint64_t page)
+{
+	const struct version *v = version_at(p, last, page);
+
+	return v && v->moment > moment;
+}
+
+static int get_placed(const struct tt_pages *p, const struct version *v, void *content)
+{
+	if (!p->read || p->read(p->ctx, v->place, content) || XXH64(content, TT_PAGE_SIZE, 0) != v->hash)
+		return -EBADMSG;
+	return 0;
+}
+
+int tt_pages_get(const struct tt_pages *p, uint64_t moment, uint64_t page, void *content)
+{
+	const struct version *v = version_at(p, moment, page);
+
+	if (v && v->place)
+		return get_placed(p, v, content);
 	if (!v || !v->size) {
 		memset(content, 0, TT_PAGE_SIZE);
 		return 0;
@@ -215,9 +273,10 @@ static void free_version(struct tt_pages *p, struct version *v)
 	while (*at != v)
 		at = &(*at)->older;
 	*at = v->older;
-	p->bytes -= sizeof(*v) + v->size;
-	p->versions--;
-	p->zero -= !v->size;
+	p->size.bytes -= sizeof(*v) + v->size;
+	p->size.versions--;
+	p->size.zero -= !v->size && !v->place;
+	p->size.on_disk -= v->place != 0;
 	free(v);
 }
 
@@ -259,11 +318,9 @@ void tt_pages_drop(struct tt_pages *p, uint64_t moment, uint64_t next)
 	memmove(m, m + 1, (--p->num_moments - (m - p->moments)) * sizeof(*m));
 }
 
-void tt_pages_size(const struct tt_pages *p, uint64_t *bytes, uint64_t *versions, uint64_t *zero)
+struct tt_pages_size tt_pages_size(const struct tt_pages *p)
 {
-	*bytes = p->bytes;
-	*versions = p->versions;
-	*zero = p->zero;
+	return p->size;
 }
 
 int tt_pages_save(const struct tt_pages *p, FILE *file)
@@ -275,7 +332,7 @@ int tt_pages_save(const struct tt_pages *p, FILE *file)
 	/* By moment, so that loading puts each page's newest version last, which is the fast way. */
 	for (i = 0; i < p->num_moments; i++) {
 		for (v = p->moments[i].versions; v; v = v->next) {
-			const struct entry e = { v->moment, v->hash, v->page, v->size };
+			const struct entry e = { v->moment, v->hash, v->page, v->size, v->place };
 
 			if (fwrite(&e, sizeof(e), 1, file) != 1 || fwrite(v->data, 1, v->size, file) != v->size)
 				return -EIO;
@@ -295,7 +352,7 @@ int tt_pages_load(struct tt_pages *p, FILE *file)
 			return -EBADMSG;
 		if (e.size == UINT32_MAX)
 			return 0;
-		if (e.page >= p->num_pages || e.size > TT_PAGE_SIZE ||
+		if (e.page >= p->num_pages || e.size > TT_PAGE_SIZE || (e.size && e.place) ||
 		    (p->newest[e.page] && p->newest[e.page]->moment >= e.moment))
 			return -EBADMSG;
 		v = malloc(sizeof(*v) + e.size);
@@ -303,6 +360,7 @@ int tt_pages_load(struct tt_pages *p, FILE *file)
 			return -ENOMEM;
 		v->size = e.size;
 		v->hash = e.hash;
+		v->place = e.place;
 		if (fread(v->data, 1, e.size, file) != e.size) {
 			free(v);
 			return -EBADMSG;

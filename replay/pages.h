@@ -7,7 +7,8 @@
  * version up to it, and a moment that is not needed any more can be taken out by handing its versions to the next one. The
  * first moment has a version of every page that is not zero.
  *
- * Zero pages cost nothing but their entry; others are compressed (zstd). Not thread-safe.
+ * Zero pages cost nothing but their entry, and so do those that are on a disk at that moment, too (disk_pages.h); others are
+ * compressed (zstd). Not thread-safe.
  */
 #ifndef TTVM_REPLAY_PAGES_H
 #define TTVM_REPLAY_PAGES_H
@@ -16,16 +17,31 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "disk_pages.h"
+
 struct tt_pages;
 
 /* Of a memory with so many pages. NULL: out of memory. */
 struct tt_pages *tt_pages_create(uint64_t num_pages);
 void tt_pages_destroy(struct tt_pages *pages);
+/* How pages are read from disks: as tt_disk_pages_read(), of which ctx is the machine. */
+void tt_pages_set_disks(struct tt_pages *pages, int (*read)(void *ctx, tt_disk_place place, void *content), void *ctx);
+/* For measurements: from now on keep zero pages like others. */
+void tt_pages_keep_zeros(struct tt_pages *pages);
 
 /* The content of a page at a moment; there is no version of it at that moment yet. 0 or -ENOMEM. */
 int tt_pages_put(struct tt_pages *pages, uint64_t moment, uint64_t page, const void *content);
-/* The content at a moment, to `content`. 0, or -EBADMSG: the version is damaged. */
+/* Likewise, but the content is on a disk at this moment. */
+int tt_pages_put_place(struct tt_pages *pages, uint64_t moment, uint64_t page, const struct tt_placed *placed);
+/*
+ * The content at a moment, to `content`; the disks must be where they are at that moment. 0, or -EBADMSG: the version is damaged, or the
+ * disk has something else there.
+ */
 int tt_pages_get(const struct tt_pages *pages, uint64_t moment, uint64_t page, void *content);
+/* Where the page is at a moment, if it is kept by its place; else 0. */
+tt_disk_place tt_pages_place(const struct tt_pages *pages, uint64_t moment, uint64_t page);
+/* Has the page a version of its own behind `moment` and up to `last`? */
+bool tt_pages_has_newer(const struct tt_pages *pages, uint64_t moment, uint64_t last, uint64_t page);
 /* Set the bits of the pages that have versions at this moment. */
 void tt_pages_mark(const struct tt_pages *pages, uint64_t moment, uint64_t *bits);
 /* Forget a moment; `next` is the one behind it, or UINT64_MAX when it was the last. Not the first moment. */
@@ -38,7 +54,13 @@ void tt_pages_drop(struct tt_pages *pages, uint64_t moment, uint64_t next);
 int tt_pages_save(const struct tt_pages *pages, FILE *file);
 int tt_pages_load(struct tt_pages *pages, FILE *file);
 
-/* Bytes that all of it takes; versions; those of them that are zero. */
-void tt_pages_size(const struct tt_pages *pages, uint64_t *bytes, uint64_t *versions, uint64_t *zero);
+struct tt_pages_size {
+	uint64_t bytes;		/* that all of it takes */
+	uint64_t versions;
+	uint64_t zero;		/* of them */
+	uint64_t on_disk;	/* of them */
+};
+
+struct tt_pages_size tt_pages_size(const struct tt_pages *pages);
 
 #endif /* TTVM_REPLAY_PAGES_H */

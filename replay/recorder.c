@@ -11,11 +11,13 @@
  * What happens at a point is the same in a replay: rebase the clock, deliver input, tt_vcpu_sync(). An interrupt that a
  * timer raises is therefore never logged by itself.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <x86intrin.h>
 
+#include "checkpointer.h"
 #include "replayer.h"
 
 /* Virtual time may be off by 1/LAG_DIVISOR seconds before an exit is used to correct it. */
@@ -33,6 +35,9 @@ struct tt_recorder {
 	int log_error;
 	bool unrecorded;	/* the log has ended early, the guest runs on */
 	uint64_t attempts;	/* made by devices since the start */
+	struct tt_event last;	/* in the log, without its payload */
+	struct tt_checkpointer *checkpointer; /* NULL: no checkpoints */
+	char checkpoints[PATH_MAX]; /* its file */
 };
 
 struct recorder_vcpu {
@@ -44,6 +49,8 @@ struct recorder_vcpu {
 	uint64_t next_digest;	/* virtual time */
 	bool branch_alarm;	/* waiting for the next conditional branch */
 	bool behind_exit;	/* nothing was executed since the last deterministic exit */
+	bool at_point;		/* of the two kinds above, with everything done: a place for a checkpoint */
+	int injected;		/* vector that the next VM entry delivers, or -1 */
 };
 
 static struct tt_recorder *recorder_of(struct tt_seam *self)
@@ -80,7 +87,21 @@ static int begin(struct tt_recorder *rec, struct tt_vcpu *vcpu)
 	rv->max_lag = m->config.tsc_hz / LAG_DIVISOR;
 	rv->next_digest = next_digest(rec, vcpu);
 	rv->origin = __rdtsc() - tt_clock_now(&rv->clock);
+	rv->at_point = true;
+	rv->injected = -1;
 	return 0;
+}
+
+static int start_checkpoints(struct tt_recorder *rec, struct tt_machine *m)
+{
+	const struct tt_checkpointer_options options = {
+		.recording = rec->options.id,
+		.path = rec->checkpoints,
+		.interval = (uint64_t)(rec->options.checkpoint_seconds * m->config.tsc_hz),
+		.bytes = rec->options.checkpoint_bytes,
+	};
+
+	return tt_checkpointer_create(m, &options, &rec->checkpointer, &m->error);
 }
 
 static int record_vcpu_start(struct tt_seam *self, struct tt_vcpu *vcpu)
@@ -98,7 +119,10 @@ static int record_vcpu_start(struct tt_seam *self, struct tt_vcpu *vcpu)
 	if (ret)
 		return ret;
 	tt_clock_start(&rv->clock, rv->session.page, m->config.tsc_hz);
-	return begin(rec, vcpu);
+	ret = begin(rec, vcpu);
+	if (!ret && rec->options.checkpoint_seconds > 0)
+		ret = start_checkpoints(rec, m);
+	return ret;
 }
 
 static uint64_t record_now(struct tt_seam *self, struct tt_vcpu *vcpu)
@@ -137,10 +161,13 @@ static void append(struct tt_recorder *rec, struct tt_vcpu *vcpu, const struct t
 	if (rec->unrecorded)
 		return;
 	ret = tt_log_append(rec->writer, event);
-	if (ret)
+	if (ret) {
 		log_failed(rec, vcpu, ret);
-	else
-		rec->counts.events++;
+		return;
+	}
+	rec->counts.events++;
+	rec->last = *event;
+	rec->last.payload = NULL;
 }
 
 /* One point: log it and let the outside act. event->at_exit and event->pos are filled in. */
@@ -176,6 +203,8 @@ static int act(struct tt_recorder *rec, struct tt_vcpu *vcpu, struct tt_event *e
 	append(rec, vcpu, event);
 	vcpu->run->request_interrupt_window = blocked;
 	rec->counts.windows += blocked;
+	rv->injected = vector;
+	rv->at_point = true;
 	return 0;
 }
 
@@ -284,6 +313,8 @@ static int record_after_exit(struct tt_seam *self, struct tt_vcpu *vcpu)
 		ret = tt_vcpu_sync(vcpu, now, &vector, &blocked);
 		vcpu->run->request_interrupt_window = blocked;
 		rec->counts.windows += blocked;
+		rv->injected = vector;
+		rv->at_point = true;
 	}
 	if (ret)
 		return ret;
@@ -360,11 +391,50 @@ static int record_interrupted(struct tt_seam *self, struct tt_vcpu *vcpu, enum t
 	return act_here(rec, vcpu);
 }
 
+/* As a replay that comes here would be. */
+static void place_here(const struct tt_recorder *rec, struct tt_vcpu *vcpu, struct tt_replayer_place *place)
+{
+	const struct recorder_vcpu *rv = data_of(vcpu);
+
+	*place = (struct tt_replayer_place){ .event = rec->counts.events,
+					     .attempts = rec->attempts,
+					     .last = rec->last,
+					     .injected = rv->injected };
+	tt_place_vcpu(vcpu, &rv->session, &rv->clock, place);
+}
+
+static int take_checkpoint(struct tt_recorder *rec, struct tt_vcpu *vcpu)
+{
+	struct recorder_vcpu *rv = data_of(vcpu);
+	struct tt_machine *m = vcpu->machine;
+	struct tt_replayer_place place;
+	int ret;
+
+	pthread_mutex_lock(&m->device_lock);
+	m->current = vcpu;
+	ret = tt_vcpu_settle(vcpu);
+	if (!ret) {
+		place_here(rec, vcpu, &place);
+		tt_checkpointer_catch(rec->checkpointer, tt_instructions(vcpu, rv->session.page),
+				      tt_clock_now(&rv->clock), &place);
+	}
+	m->current = NULL;
+	pthread_mutex_unlock(&m->device_lock);
+	return ret;
+}
+
 static int record_before_run(struct tt_seam *self, struct tt_vcpu *vcpu)
 {
-	(void)self;
-	(void)vcpu;
-	return 0;
+	struct tt_recorder *rec = recorder_of(self);
+	struct recorder_vcpu *rv = data_of(vcpu);
+	int ret = 0;
+
+	if (rec->checkpointer && rv->at_point && !rec->unrecorded &&
+	    tt_checkpointer_due(rec->checkpointer, tt_clock_now(&rv->clock)))
+		ret = take_checkpoint(rec, vcpu);
+	rv->at_point = false;
+	rv->injected = -1;
+	return ret;
 }
 
 static int record_wait(struct tt_seam *self, struct tt_vcpu *vcpu)
@@ -476,6 +546,11 @@ int tt_recorder_create(const struct tt_recorder_options *options,
 	rec->seam.ops = &recorder_ops;
 	rec->options = *options;
 	rec->options.log.num_vcpus = config->num_vcpus;
+	if (snprintf(rec->checkpoints, sizeof(rec->checkpoints), "%s" TT_CHECKPOINT_SUFFIX, options->path) >=
+	    (int)sizeof(rec->checkpoints)) {
+		ret = tt_fail(err, -ENAMETOOLONG, "%s: the name is too long", options->path);
+		goto err_free;
+	}
 	rec->pmu = tt_pmu_find(err);
 	if (!rec->pmu) {
 		ret = -ENODEV;
@@ -586,6 +661,13 @@ int tt_recorder_finish(struct tt_recorder *rec, struct tt_recorder_result *resul
 	result->digests = rec->digests;
 	result->log = rec->log_stats;
 	result->log_error = rec->log_error;
+	result->checkpoints = 0;
+	result->checkpoint_error = (struct tt_error){ 0 };
+	/* Checkpoints behind the end of a log are of no use, and those before it can be made again. */
+	if (rec->checkpointer && !rec->log_error)
+		tt_checkpointer_save(rec->checkpointer, &result->checkpoints, &result->checkpoint_error);
+	tt_checkpointer_destroy(rec->checkpointer);
+	rec->checkpointer = NULL;
 	return rec->log_error;
 }
 
@@ -593,6 +675,7 @@ void tt_recorder_destroy(struct tt_recorder *rec)
 {
 	if (!rec)
 		return;
+	tt_checkpointer_destroy(rec->checkpointer);
 	if (rec->writer)
 		tt_log_writer_close(rec->writer, NULL, NULL);
 	free(rec->config_json);

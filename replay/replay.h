@@ -106,7 +106,14 @@ struct tt_recorder_options {
 	struct tt_log_options log;
 	bool run_on;		/* the guest runs on, unrecorded, when the log cannot be written any more */
 	double digest_seconds;	/* log a digest of everything this often; 0: at the end only */
+	/* Checkpoints for who will move about in the recording (timeline.h). Not for a recorder that takes over. */
+	double checkpoint_seconds; /* of the guest's time between them; 0: none */
+	uint64_t checkpoint_bytes; /* that they may take; 0: TT_CHECKPOINT_BYTES */
 };
+
+#define TT_CHECKPOINT_BYTES (512ull << 20)
+/* The file beside a log in which its checkpoints are kept has this behind the log's name. */
+#define TT_CHECKPOINT_SUFFIX ".checkpoints"
 
 struct tt_run_counts {
 	uint64_t instructions;
@@ -130,6 +137,8 @@ struct tt_recorder_result {
 	struct tt_digests digests;
 	struct tt_log_stats log;
 	int log_error;			/* 0, or the -errno that ended the recording early */
+	unsigned int checkpoints;	/* that are in the file */
+	struct tt_error checkpoint_error; /* why there are none, or no more */
 };
 
 struct tt_recorder;
@@ -158,7 +167,7 @@ void tt_recorder_progress(struct tt_recorder *recorder, uint64_t *events, struct
 /* After tt_machine_run(): close the log. Returns 0 or the -errno that ended the recording early. */
 int tt_recorder_finish(struct tt_recorder *recorder, struct tt_recorder_result *result,
 		       struct tt_error *err);
-/* Frees; closes the log when tt_recorder_finish() was not called. */
+/* Frees; closes the log when tt_recorder_finish() was not called. Before tt_machine_destroy(), if that was not called. */
 void tt_recorder_destroy(struct tt_recorder *recorder);
 
 /* ------------------------------------------------------------------ replaying */

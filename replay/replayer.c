@@ -493,10 +493,10 @@ int tt_replayer_hand_over(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct 
 	return 0;
 }
 
-void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place)
+void tt_place_vcpu(struct tt_vcpu *vcpu, const struct tt_session *session, const struct tt_clock *clock,
+		   struct tt_replayer_place *place)
 {
-	const struct replayer_vcpu *rv = vcpu->seam_data;
-	const struct ttvm_page *page = rv->session.page;
+	const struct ttvm_page *page = session->page;
 
 	place->counts = (struct ttvm_counts){
 		.branches = page->branches,
@@ -504,9 +504,17 @@ void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struc
 		/* with the one that the module would count at the next entry */
 		.emulated = tt_instructions(vcpu, page) - page->instructions,
 	};
-	place->clock = rv->clock;
+	place->clock = *clock;
 	place->page_clock = page->clock;
 	place->rdtsc = page->rdtsc;
+}
+
+void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place)
+{
+	const struct replayer_vcpu *rv = vcpu->seam_data;
+
+	*place = (struct tt_replayer_place){ 0 };
+	tt_place_vcpu(vcpu, &rv->session, &rv->clock, place);
 	place->event = rep->event;
 	place->attempts = rep->attempts;
 	place->last = rep->last;

@@ -82,6 +82,9 @@ struct tt_replayer_place {
 	int injected;
 };
 
+/* The part of it that follows from the vCPU's session and its clock. */
+void tt_place_vcpu(struct tt_vcpu *vcpu, const struct tt_session *session, const struct tt_clock *clock,
+		   struct tt_replayer_place *place);
 void tt_replayer_save(const struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_replayer_place *place);
 int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct tt_replayer_place *place);
 /*

@@ -41,7 +41,8 @@ struct tt_breakpoint {
 struct tt_timeline_options {
 	const char *const *disks;	/* where the recording's disks are now; may be NULL: see tt_outside_open() */
 	unsigned int num_disks;
-	uint64_t checkpoint_bytes;	/* of memory for checkpoints; 0: 512 MiB */
+	uint64_t checkpoint_bytes;	/* of memory for checkpoints; 0: TT_CHECKPOINT_BYTES */
+	bool whole_pages;		/* for measurements: keep the content of pages that are zero, or on a disk */
 	const char *cache;		/* a file in which they stay for the next session; may be NULL */
 	/* The guest's output, once, in its order, however often the machine passes there; what the cache knows of it, at
 	 * the start. On the machine's thread; may be NULL. */
@@ -122,6 +123,7 @@ struct tt_timeline_stats {
 	uint64_t checkpoint_bytes;	/* that they take */
 	uint64_t pages;			/* of guest memory that they hold, those that are all zero included */
 	uint64_t zero_pages;
+	uint64_t disk_pages;		/* of them, that are kept by their place on a disk */
 	uint64_t taken;			/* checkpoints so far */
 	uint64_t loaded;		/* so far */
 	uint64_t executed;		/* instructions so far */

@@ -11,7 +11,6 @@
 
 #include "traveller.h"
 
-#define DEFAULT_BYTES (512ull << 20)
 #define NEAREST 8 /* instructions: a checkpoint closer to the goal is of no use */
 #define MAX_TRIES 6
 #define MARGIN_GROWTH 4
@@ -79,9 +78,11 @@ static void pass(void *ctx, struct tt_vcpu *vcpu)
 	struct tt_timeline *t = ctx;
 	uint64_t instruction = here(t);
 	bool near = instruction < tt_checkpoint_due(t->checkpoints, instruction);
+	struct tt_replayer_place place;
 	struct tt_error err = { 0 };
 
-	if (tt_checkpoint_take(t->checkpoints, vcpu, instruction, near, t->console_at, &err)) {
+	tt_replayer_save(t->rep, vcpu, &place);
+	if (tt_checkpoint_take(t->checkpoints, &place, instruction, near, t->console_at, &err)) {
 		/* Going on without is slower, and as right. */
 		note(t, err.text);
 		t->rep->pass_at = UINT64_MAX;
@@ -98,7 +99,7 @@ static int load(struct tt_timeline *t, struct tt_vcpu *vcpu)
 	uint64_t from = t->load;
 	int ret;
 
-	while ((ret = tt_checkpoint_load(t->checkpoints, vcpu, from, &t->console_at, err)) == -EBADMSG) {
+	while ((ret = tt_checkpoint_load(t->checkpoints, t->rep, vcpu, from, &t->console_at, err)) == -EBADMSG) {
 		note(t, "a checkpoint in memory is damaged: replaying from the one before");
 		from = tt_checkpoint_before(t->checkpoints, from);
 	}
@@ -313,7 +314,9 @@ static int create_machine(struct tt_timeline *t, const char *path, struct tt_err
 	t->has_machine = true;
 	t->machine.console_write = console_write;
 	t->machine.console_ctx = t;
-	ret = tt_checkpoints_create(t->rep, &t->machine, t->facts.id, bytes ? bytes : DEFAULT_BYTES, &t->checkpoints, err);
+	ret = tt_checkpoints_create(&t->machine, t->facts.id, bytes ? bytes : TT_CHECKPOINT_BYTES, &t->checkpoints, err);
+	if (!ret && t->options.whole_pages)
+		tt_checkpoints_keep_whole(t->checkpoints);
 	return ret ? ret : load_cache(t, err);
 }
 

@@ -102,7 +102,7 @@ static int parse_options(int argc, char **argv, struct debug_options *o)
 		return -1;
 	}
 	r->log = argv[optind];
-	if (!no_cache && snprintf(o->cache, sizeof(o->cache), "%s.checkpoints", r->log) < (int)sizeof(o->cache))
+	if (!no_cache && snprintf(o->cache, sizeof(o->cache), "%s" TT_CHECKPOINT_SUFFIX, r->log) < (int)sizeof(o->cache))
 		r->cache = o->cache;
 	r->disks = o->disks;
 	o->gdb_arguments = &argv[optind + 1];

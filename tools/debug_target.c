@@ -284,9 +284,9 @@ static int checkpoint(struct tt_debug_target *target, const char *args, FILE *ou
 	(void)args;
 	(void)err;
 	tt_timeline_get_stats(recording_of(target)->timeline, &stats);
-	fprintf(out, "%u checkpoints, %.1f MB, every %.0f M instructions; %llu pages, %llu of them zero\n", stats.checkpoints,
+	fprintf(out, "%u checkpoints, %.1f MB, every %.0f M instructions; %llu pages, %llu of them zero, %llu on disk\n", stats.checkpoints,
 		stats.checkpoint_bytes / 1e6, stats.interval / 1e6, (unsigned long long)stats.pages,
-		(unsigned long long)stats.zero_pages);
+		(unsigned long long)stats.zero_pages, (unsigned long long)stats.disk_pages);
 	return 0;
 }
 

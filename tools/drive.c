@@ -77,7 +77,9 @@ int drive_create_recorder(const struct drive_options *o, const struct tt_machine
 						     .log = { .level = CONFIG_TTVM_LOG_LEVEL,
 							      .flush_ms = CONFIG_TTVM_LOG_FLUSH_MS },
 						     .run_on = o->run_on,
-						     .digest_seconds = o->digest_every };
+						     .digest_seconds = o->digest_every,
+						     .checkpoint_seconds = o->checkpoint_every,
+						     .checkpoint_bytes = o->checkpoint_bytes };
 
 	return tt_recorder_create(&options, config, recorder, err);
 }
@@ -249,6 +251,8 @@ int drive_machine(const struct drive_options *o, struct tt_machine *m, struct tt
 		    o->record, err.text[0] ? err.text : strerror(-result.log_error));
 		status = EXIT_LOG_ENDED;
 	}
+	if (result.checkpoint_error.code)
+		say_error(&result.checkpoint_error);
 	if (o->stats &&
 	    write_stats(o->stats, "record", seconds, &result.counts, &result.log, &err))
 		say_error(&err);

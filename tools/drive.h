@@ -19,6 +19,8 @@ struct drive_options {
 	const char *stats;
 	double timeout;
 	double digest_every;
+	double checkpoint_every; /* seconds of the guest's time; 0: none */
+	uint64_t checkpoint_bytes;
 	bool run_on;
 	bool pause_on_disk_error;
 	bool guest_status;

@@ -32,6 +32,8 @@ enum {
 	OPT_GDB,
 	OPT_GDB_WAIT,
 	OPT_CPU_MODEL,
+	OPT_CHECKPOINT_EVERY,
+	OPT_CHECKPOINT_SPACE,
 };
 
 static const struct option long_options[] = {
@@ -47,6 +49,8 @@ static const struct option long_options[] = {
 	{ "gdb-wait", no_argument, NULL, OPT_GDB_WAIT },
 	{ "virtio-console", no_argument, NULL, OPT_VIRTIO_CONSOLE },
 	{ "cpu-model", required_argument, NULL, OPT_CPU_MODEL },
+	{ "checkpoint-every", required_argument, NULL, OPT_CHECKPOINT_EVERY },
+	{ "checkpoint-space", required_argument, NULL, OPT_CHECKPOINT_SPACE },
 	DRIVE_LONG_OPTIONS,
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -79,6 +83,9 @@ static const char help[] =
 	"      --cpu-model NAME    CPU features that the guest sees (default: " CONFIG_TTVM_CPU_MODEL ")\n"
 	"      --guest-status      exit with the status that the guest wrote to its debug-exit port\n"
 	"      --digest-every SEC  log a digest of all state this often, for ttvm verify\n"
+	"      --checkpoint-every SEC  keep a checkpoint of each so many seconds of the guest's time in\n"
+	"                          LOG.checkpoints, where ttvm debug looks for them\n"
+	"      --checkpoint-space SIZE   what they may take, as in 512M (512M)\n"
 	"      --on-log-error WHAT stop (default) or continue, when the log cannot be written any more\n"
 	"      --on-disk-error WHAT report it to the guest (default), or pause until there is room again\n"
 	"      --stats FILE        write counts of the run to FILE as JSON\n"
@@ -141,6 +148,16 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 		case OPT_CPU_MODEL:
 			guest->cpu_model = optarg;
 			break;
+		case OPT_CHECKPOINT_EVERY:
+			if (parse_seconds(optarg, &drive->checkpoint_every) && drive->checkpoint_every > 0)
+				break;
+			say("--checkpoint-every %s: not a number of seconds", optarg);
+			return -1;
+		case OPT_CHECKPOINT_SPACE:
+			if (parse_size(optarg, &drive->checkpoint_bytes) && drive->checkpoint_bytes)
+				break;
+			say("--checkpoint-space %s: not a size", optarg);
+			return -1;
 		case 'h':
 			fputs(help, stdout);
 			return 0;
@@ -167,6 +184,10 @@ static int parse_options(int argc, char **argv, struct run_options *o)
 	}
 	if (drive->gdb && drive->record) {
 		say("--gdb: not with --record, which could not replay what a debugger does; record first, then debug the recording");
+		return -1;
+	}
+	if ((drive->checkpoint_every > 0 || drive->checkpoint_bytes) && !drive->record) {
+		say("--checkpoint-every, --checkpoint-space: checkpoints are of a recording; they need --record");
 		return -1;
 	}
 	guest->memory &= ~4095ull;

@@ -249,15 +249,19 @@ void tt_device_add(struct tt_machine *m, struct tt_device *dev)
 	*tail = dev;
 }
 
-int tt_machine_track_writes(struct tt_machine *m, struct tt_error *err)
+int tt_machine_track_writes(struct tt_machine *m, uint64_t *bits, struct tt_error *err)
 {
 	uint64_t words = (m->memory.size / TT_PAGE_SIZE + 63) / 64;
+	int ret;
 
 	if (!m->memory.written)
 		m->memory.written = calloc(words, sizeof(*m->memory.written));
 	if (!m->memory.written)
 		return tt_fail(err, -ENOMEM, "out of memory");
-	return set_memory_slots(m, KVM_MEM_LOG_DIRTY_PAGES, err);
+	ret = set_memory_slots(m, KVM_MEM_LOG_DIRTY_PAGES, err);
+	if (!ret)
+		tt_memory_touched(&m->memory, bits);
+	return ret;
 }
 
 /* KVM has a bit per page, too, and pads each slot to whole words. */

@@ -112,6 +112,8 @@ static void tell(const struct tt_machine *m, const struct request *r, bool faile
 		request.what = r->type == TYPE_IN ? "read" : "write";
 		request.sector = r->sector;
 		request.sectors = r->data->len / TT_SECTOR_SIZE;
+		request.iov = r->data->iov;
+		request.iovcnt = r->data->count;
 	} else if (r->type != TYPE_FLUSH) {
 		request.what = r->type == TYPE_DISCARD ? "discard" : "zero";
 		request.sector = r->range.sector;

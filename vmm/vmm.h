@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 #include "ttvm/error.h"
 
@@ -348,6 +349,8 @@ struct tt_disk_request {
 	const char *what;	/* "read", "write", "flush", "discard", "zero" */
 	uint64_t sector;
 	uint64_t sectors;	/* 0 of a flush */
+	const struct iovec *iov; /* "read", "write": in the guest's memory; else NULL */
+	int iovcnt;
 	bool failed;
 };
 
@@ -423,10 +426,10 @@ void tt_machine_release(struct tt_machine *m);
 int tt_machine_visit(struct tt_machine *m, void (*visit)(void *ctx, struct tt_vcpu *vcpu), void *ctx,
 		     unsigned int timeout_ms);
 /*
- * From now on the machine knows which pages of its memory are written: by vCPUs (KVM's dirty log) and by devices. vCPUs
- * must be stopped. 0 or -errno.
+ * From now on the machine knows which pages of its memory are written: by vCPUs (KVM's dirty log) and by devices. Sets the
+ * bits (as below) of those that may have been so far: all others are zero. vCPUs must be stopped. 0 or -errno.
  */
-int tt_machine_track_writes(struct tt_machine *m, struct tt_error *err);
+int tt_machine_track_writes(struct tt_machine *m, uint64_t *bits, struct tt_error *err);
 /* Set the bits (one per page of memory.hva) of pages written since the last call. vCPUs must be stopped. 0 or -errno. */
 int tt_machine_written_pages(struct tt_machine *m, uint64_t *bits);
 /* 64-bit digest of all device state, interrupt controllers included. */

@@ -121,6 +121,8 @@ expect usage/run/gdb-record 1 'gdb: not with --record' "$TTVM" run --gdb 1234 --
 expect usage/run/gdb-wait 1 'gdb-wait: needs --gdb' "$TTVM" run --gdb-wait "$tmp/zeros"
 expect usage/run/timeout 1 'timeout never' "$TTVM" run --timeout never "$tmp/zeros"
 expect usage/run/on-log-error 1 'stop or continue' "$TTVM" run --on-log-error panic "$tmp/zeros"
+expect usage/run/checkpoint-every 1 'checkpoint-every 0: not a number' "$TTVM" run --record="$tmp/no-log" --checkpoint-every 0 "$tmp/zeros"
+expect usage/run/checkpoints-alone 1 'they need --record' "$TTVM" run --checkpoint-every 1 "$tmp/zeros"
 expect usage/replay/to-instr-word 1 'to-instr x.*not a number' "$TTVM" replay --to-instr x "$tmp/zeros"
 expect usage/replay/two-goals 1 'exclude each other' "$TTVM" replay --to-instr 1 --to-event 1 "$tmp/zeros"
 expect usage/replay/walk-alone 1 'walk needs --to-instr' "$TTVM" replay --walk 3 "$tmp/zeros"

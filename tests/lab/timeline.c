@@ -5,8 +5,10 @@
  * usage: timeline LOG SEED VISITS
  *
  * A first timeline goes forward through VISITS random positions and notes digests of registers, memory and devices. A
- * second one, with the checkpoints that the first has left in a file, visits them in random order, steps to and fro around some, and runs over breakpoints forward and back. In the
- * end a byte of the guest's memory is changed behind the timeline's back, which must not go unnoticed.
+ * second one, with the checkpoints that the first has left in a file, visits them in random order, steps to and fro around some,
+ * and runs over breakpoints forward and back. In the end a byte of the guest's memory is changed behind the timeline's back,
+ * which must not go unnoticed. Before that, another one starts from the checkpoints that the recorder has left (ttvm run
+ * --checkpoint-every).
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,10 +67,10 @@ static void message(void *ctx, const char *text)
 	printf("# %s\n", text);
 }
 
-static struct tt_timeline *open_timeline(const char *path, uint64_t *output, uint64_t bytes)
+static struct tt_timeline *open_timeline(const char *path, const char *cache, uint64_t *output, uint64_t bytes)
 {
 	const struct tt_timeline_options options = { .console = console, .message = message, .ctx = output,
-						     .checkpoint_bytes = bytes, .cache = CACHE };
+						     .checkpoint_bytes = bytes, .cache = cache };
 	struct tt_timeline *t;
 
 	if (tt_timeline_open(path, &options, &t, &err))
@@ -305,12 +307,44 @@ static void damage(const char *path, const char *name, double where, bool must_t
 	fputc(c ^ 4, file);
 	fclose(file);
 	told_of_damage = 0;
-	t = open_timeline(path, &output, 0);
+	t = open_timeline(path, CACHE, &output, 0);
 	go(t, p->position);
 	here = look(t);
 	why = compare(&here, p);
 	tt_timeline_close(t);
 	verdict(name, why ? why : must_tell && !told_of_damage ? "nobody noticed" : NULL);
+}
+
+/* From the furthest place back, each reached from a checkpoint of the recorder's, and the end, where the log has digests. */
+static void recorded(const char *path, const struct place *places, unsigned int n, uint64_t length)
+{
+	struct tt_timeline_stats stats;
+	const char *why = NULL;
+	struct tt_timeline *t;
+	uint64_t output = 0;
+	char cache[4096];
+	struct place here;
+	unsigned int i;
+
+	snprintf(cache, sizeof(cache), "%s.checkpoints", path);
+	t = open_timeline(path, cache, &output, 0);
+	tt_timeline_get_stats(t, &stats);
+	printf("# recorder: %u checkpoints, %.1f MB, %llu pages, %llu on disk\n", stats.checkpoints,
+	       stats.checkpoint_bytes / 1e6, (unsigned long long)stats.pages, (unsigned long long)stats.disk_pages);
+	if (stats.checkpoints < 3)
+		why = "the recorder has left too few checkpoints";
+	go(t, length);
+	for (i = n; i-- && !why;) {
+		go(t, places[i].position);
+		here = look(t);
+		why = compare(&here, &places[i]);
+	}
+	tt_timeline_get_stats(t, &stats);
+	if (!why && output != written)
+		why = "more or less output than in one pass";
+	verdict("recorder's-checkpoints", why);
+	tt_timeline_close(t);
+	remove(cache);
 }
 
 int main(int argc, char **argv)
@@ -328,7 +362,7 @@ int main(int argc, char **argv)
 	remove(CACHE);
 	n = atoi(argv[3]);
 	places = calloc(n, sizeof(*places));
-	t = open_timeline(argv[1], &written, 0);
+	t = open_timeline(argv[1], CACHE, &written, 0);
 	length = tt_timeline_length(t);
 	printf("# %llu instructions\n", (unsigned long long)length);
 	for (i = 0; i < n; i++)
@@ -342,13 +376,16 @@ int main(int argc, char **argv)
 	go(t, length);
 	printf("# forward: %.1f s\n", now() - start);
 	tt_timeline_get_stats(t, &stats);
-	printf("# %u checkpoints, %.1f MB, %llu pages, %llu of them zero\n", stats.checkpoints, stats.checkpoint_bytes / 1e6,
-	       (unsigned long long)stats.pages, (unsigned long long)stats.zero_pages);
+	printf("# %u checkpoints, %.1f MB, %llu pages, %llu of them zero, %llu on disk\n", stats.checkpoints,
+	       stats.checkpoint_bytes / 1e6, (unsigned long long)stats.pages, (unsigned long long)stats.zero_pages,
+	       (unsigned long long)stats.disk_pages);
 	tt_timeline_close(t);
+
+	recorded(argv[1], places, n, length);
 
 	/* With the checkpoints of the first, and so little room that some of them have to go now and then. */
 	taken = stats.checkpoints;
-	t = open_timeline(argv[1], &shown, stats.checkpoint_bytes / 10 * 9);
+	t = open_timeline(argv[1], CACHE, &shown, stats.checkpoint_bytes / 10 * 9);
 	tt_timeline_get_stats(t, &stats);
 	verdict("checkpoints-stay", stats.checkpoints > (taken >= 10) ? NULL : "they are gone");
 	visit(t, places, n);

@@ -22,13 +22,13 @@ explore()
 }
 
 for guest in tight-loop page-fault timer-storm nested-exceptions fpu-state rep; do
-	timeout 200 ttvm run "guests/$guest" --mem 32M --record=rec.log --console none </dev/null 2>rec.err
+	timeout 200 ttvm run "guests/$guest" --mem 32M --record=rec.log --checkpoint-every 0.01 --console none </dev/null 2>rec.err
 	grep -q '^ttvm: recorded' rec.err || { not_ok "$guest/record" "$(one_line rec.err)"; continue; }
 	explore "$guest" "$visits"
 done
 
 timeout 400 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=mixed" --mem 256M --record=rec.log --console none \
-	</dev/null 2>rec.err
+	--checkpoint-every 0.5 </dev/null 2>rec.err
 if grep -q '^ttvm: recorded' rec.err; then
 	explore linux "$visits"
 else
@@ -36,10 +36,12 @@ else
 fi
 
 head -c 16M /dev/urandom >disk
-timeout 400 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=randwrite requests=100" --mem 256M --disk disk \
-	--record=rec.log --console none </dev/null 2>rec.err
+timeout 400 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=cached requests=300" --mem 256M --disk disk \
+	--record=rec.log --checkpoint-every 0.5 --console none </dev/null 2>rec.err
 if grep -q '^ttvm: recorded' rec.err; then
 	explore disk $(((visits + 2) / 3))
+	verdict disk/pages-by-place "$(grep -q '^# recorder: .* [1-9][0-9]* on disk' explore.out &&
+		grep -q '^# [0-9]* checkpoints, .* [1-9][0-9]* on disk' explore.out || echo "none: $(grep 'on disk' explore.out)")"
 else
 	not_ok disk/record "$(one_line rec.err)"
 fi

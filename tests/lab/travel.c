@@ -3,9 +3,11 @@
  * travel.c - in the test machine: how long moving about in a recording takes, as JSON. For tests/bench/travel.
  *
  * usage: travel LOG SEED GOTOS STEPS
+ *        travel LOG
  *
  * A first session runs to the end and leaves its checkpoints in a file. A second one begins with them: GOTOS random
  * positions, STEPS single steps back, and a search backwards over the whole recording for a breakpoint that is never hit.
+ * With a log only: what checkpoints take, with pages that are zero or on a disk as such, and without.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,9 +27,9 @@ static void die(const char *what)
 	exit(1);
 }
 
-static struct tt_timeline *open_timeline(const char *path)
+static struct tt_timeline *open_timeline(const char *path, const char *cache, bool whole_pages)
 {
-	const struct tt_timeline_options options = { .cache = CACHE };
+	const struct tt_timeline_options options = { .cache = cache, .whole_pages = whole_pages, .checkpoint_bytes = 2ull << 30 };
 	struct tt_timeline *t;
 
 	if (tt_timeline_open(path, &options, &t, &err))
@@ -67,6 +69,20 @@ static double run(struct tt_timeline *t, enum way way)
 	return now() - start;
 }
 
+static void print_size(const char *path, const char *name, bool whole_pages)
+{
+	struct tt_timeline *t = open_timeline(path, NULL, whole_pages);
+	struct tt_timeline_stats stats;
+
+	run(t, FORWARD);
+	tt_timeline_get_stats(t, &stats);
+	printf(" \"%s\": { \"memory_bytes\": %llu, \"checkpoints\": %u, \"bytes\": %llu, \"pages\": %llu, \"zero_pages\": %llu, "
+	       "\"disk_pages\": %llu }%s\n", name, (unsigned long long)tt_timeline_vcpu(t)->machine->memory.size,
+	       stats.checkpoints, (unsigned long long)stats.checkpoint_bytes, (unsigned long long)stats.pages,
+	       (unsigned long long)stats.zero_pages, (unsigned long long)stats.disk_pages, whole_pages ? "" : ",");
+	tt_timeline_close(t);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned int gotos, steps, i;
@@ -76,6 +92,13 @@ int main(int argc, char **argv)
 	struct stat file;
 	double *seconds, start;
 
+	if (argc == 2) {
+		printf("{\n");
+		print_size(argv[1], "referring", false);
+		print_size(argv[1], "whole", true);
+		printf("}\n");
+		return 0;
+	}
 	if (argc != 5)
 		return 1;
 	seed = strtoull(argv[2], NULL, 0);
@@ -84,7 +107,7 @@ int main(int argc, char **argv)
 	seconds = calloc(gotos + steps, sizeof(*seconds));
 	remove(CACHE);
 
-	t = open_timeline(argv[1]);
+	t = open_timeline(argv[1], CACHE, false);
 	length = tt_timeline_length(t);
 	printf("{\n \"instructions\": %llu,\n \"first_pass\": %.3f,\n", (unsigned long long)length, run(t, FORWARD));
 	tt_timeline_get_stats(t, &stats);
@@ -101,7 +124,7 @@ int main(int argc, char **argv)
 	printf(" \"cache_bytes\": %llu,\n", (unsigned long long)file.st_size);
 
 	start = now();
-	t = open_timeline(argv[1]);
+	t = open_timeline(argv[1], CACHE, false);
 	printf(" \"open\": %.3f,\n", now() - start);
 	for (i = 0; i < gotos; i++)
 		seconds[i] = go(t, random_below(length + 1));

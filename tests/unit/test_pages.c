@@ -82,7 +82,7 @@ static void check(const struct tt_pages *pages, const bool *there)
 static void test_forward_and_dropping(void **state)
 {
 	struct tt_pages *pages = tt_pages_create(PAGES);
-	uint64_t bytes, versions, zero, before;
+	struct tt_pages_size size, before;
 	bool there[MOMENTS];
 	int i, next, left;
 
@@ -94,8 +94,8 @@ static void test_forward_and_dropping(void **state)
 		there[i] = true;
 	}
 	check(pages, there);
-	tt_pages_size(pages, &before, &versions, &zero);
-	assert_true(zero > 0 && zero < versions);
+	before = tt_pages_size(pages);
+	assert_true(before.zero > 0 && before.zero < before.versions);
 	for (left = MOMENTS; left > 1; left--) {
 		do
 			i = 1 + rand() % (MOMENTS - 1);
@@ -106,9 +106,9 @@ static void test_forward_and_dropping(void **state)
 		tt_pages_drop(pages, time_of(i), next < MOMENTS ? time_of(next) : UINT64_MAX);
 		check(pages, there);
 	}
-	tt_pages_size(pages, &bytes, &versions, &zero);
-	assert_true(bytes < before);
-	assert_int_equal(versions, (PAGES + 2) / 3); /* what the first moment has */
+	size = tt_pages_size(pages);
+	assert_true(size.bytes < before.bytes);
+	assert_int_equal(size.versions, (PAGES + 2) / 3); /* what the first moment has */
 	tt_pages_destroy(pages);
 }
 
@@ -189,8 +189,8 @@ static void test_file(void **state)
 	assert_int_equal(tt_pages_load(again, file), 0);
 	fclose(file);
 	check(again, there);
-	assert_int_equal(again->versions, pages->versions);
-	assert_int_equal(again->bytes, pages->bytes);
+	assert_int_equal(again->size.versions, pages->size.versions);
+	assert_int_equal(again->size.bytes, pages->size.bytes);
 	tt_pages_destroy(again);
 
 	for (cut = 1; cut < size; cut += 1 + size / 50) {

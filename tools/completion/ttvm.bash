@@ -91,7 +91,7 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--append | --at-fork | --every | --timeout | --digest-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
+	--append | --at-fork | --every | --timeout | --digest-every | --checkpoint-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
 		return
 		;;
 	esac
