@@ -117,6 +117,14 @@ int tt_step_targets(struct tt_vcpu *vcpu, unsigned int set, struct tt_step *step
 /* The same when the next VM entry delivers this interrupt vector: the entry of its handler. */
 int tt_step_vector(struct tt_vcpu *vcpu, unsigned int vector, struct tt_step *step, struct tt_error *err);
 
+/* ------------------------------------------------------------------ unfinished.c */
+
+/*
+ * A breakpoint on data has just hit: was the access made by something that is not counted yet? The vCPU's thread, at the debug
+ * exit.
+ */
+bool tt_access_is_unfinished(struct tt_vcpu *vcpu, const struct tt_breakpoint *b);
+
 /* ------------------------------------------------------------------ disassemble.c */
 
 /* Disassemble `count` instructions from rip into text, a line each, the first marked. */

@@ -422,16 +422,27 @@ int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	return ret;
 }
 
-/* A breakpoint has hit: is it one of the onlooker's? True when the replay stops for it. */
-static bool show_onlooker(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instruction)
+static bool show_hits(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instruction, bool data)
 {
 	const struct tt_onlooker *o = &rep->onlooker;
 	unsigned int i;
 
-	for (i = 0; i < o->n; i++)
-		if (vcpu->run->debug.arch.dr6 & 1ull << i && o->hit(o->ctx, instruction, i))
+	for (i = 0; i < o->n; i++) {
+		if (!(vcpu->run->debug.arch.dr6 & 1ull << i) || (o->list[i].kind != TT_BREAK_EXECUTE) != data)
+			continue;
+		if (o->hit(o->ctx, instruction + tt_access_is_unfinished(vcpu, &o->list[i]), i))
 			return true;
+	}
 	return false;
+}
+
+/*
+ * A breakpoint has hit: is it one of the onlooker's? True when the replay stops for it. Data that the last instruction has
+ * written comes before a breakpoint on the next one: the latter can be found again by where the vCPU stands.
+ */
+static bool show_onlooker(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t instruction)
+{
+	return show_hits(rep, vcpu, instruction, true) || show_hits(rep, vcpu, instruction, false);
 }
 
 /* Let the instruction run before which an onlooker's breakpoint has hit. */

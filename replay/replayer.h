@@ -19,7 +19,10 @@ struct replayer_vcpu {
 	struct tt_clock clock;
 };
 
-/* Breakpoints of somebody who looks on. Called on the vCPU's thread when number `index` was hit; true: stop here. */
+/*
+ * Breakpoints of somebody who looks on. hit is called on the vCPU's thread when number `index` was hit; true: stop here. instruction:
+ * so many are complete; of data: will be, when the one that made the access is. It may come more than once then.
+ */
 struct tt_onlooker {
 	const struct tt_breakpoint *list;
 	unsigned int n;		/* <= TT_BREAKPOINTS_AT_ONCE */
