@@ -25,8 +25,7 @@ static int arrive(struct tt_arrival *arrival, enum tt_arrival_kind kind)
 	return 0;
 }
 
-/* A request to stop that came before does not count. */
-static void begin(struct tt_timeline *t)
+void tt_timeline_forget_interrupt(struct tt_timeline *t)
 {
 	pthread_mutex_lock(&t->lock);
 	t->interrupted = false;
@@ -40,7 +39,7 @@ static int interrupted(struct tt_timeline *t, struct tt_arrival *arrival, struct
 	enum tt_outcome outcome;
 	int ret;
 
-	begin(t);
+	tt_timeline_forget_interrupt(t);
 	ret = tt_travel(t, tt_checkpoint_before(t->checkpoints, t->position), goal, NULL, &outcome, err);
 	t->at_end = false;
 	return ret ? ret : arrive(arrival, TT_ARRIVED_INTERRUPTED);
@@ -73,7 +72,6 @@ static int goto_instruction(struct tt_timeline *t, uint64_t instruction, struct 
 
 int tt_timeline_goto(struct tt_timeline *t, uint64_t instruction, struct tt_arrival *arrival, struct tt_error *err)
 {
-	begin(t);
 	return goto_instruction(t, instruction, arrival, err);
 }
 
@@ -87,7 +85,6 @@ int tt_timeline_seek_event(struct tt_timeline *t, uint64_t event, struct tt_arri
 	enum tt_outcome outcome;
 	int ret;
 
-	begin(t);
 	if (event >= tt_log_num_events(t->log, 0))
 		return arrive(arrival, TT_ARRIVED_END);
 	ret = tt_travel(t, tt_checkpoint_before_event(t->checkpoints, event), goal, NULL, &outcome, err);
@@ -208,7 +205,6 @@ int tt_timeline_continue(struct tt_timeline *t, const struct tt_breakpoint *list
 
 	if (ret)
 		return ret;
-	begin(t);
 	if (t->at_end)
 		return arrive(arrival, TT_ARRIVED_END);
 	do {
@@ -299,7 +295,6 @@ int tt_timeline_reverse(struct tt_timeline *t, const struct tt_breakpoint *list,
 
 	if (ret)
 		return ret;
-	begin(t);
 	while (n && !s.any && limit) {
 		ret = search_back(t, &s, limit, width, &begun, &outcome, err);
 		if (ret)

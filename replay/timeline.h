@@ -97,8 +97,10 @@ int tt_timeline_continue(struct tt_timeline *timeline, const struct tt_breakpoin
  */
 int tt_timeline_reverse(struct tt_timeline *timeline, const struct tt_breakpoint *list, unsigned int n,
 			struct tt_arrival *arrival, struct tt_error *err);
-/* Any thread, also a signal handler's: the function that is running stops soon. */
+/* Any thread: the function that is running stops soon; when none is, the next one that moves the machine. */
 void tt_timeline_interrupt(struct tt_timeline *timeline);
+/* What was asked for so far does not count any more. */
+void tt_timeline_forget_interrupt(struct tt_timeline *timeline);
 
 /* ------------------------------------------------------------------ looking */
 

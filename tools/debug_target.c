@@ -32,11 +32,12 @@ static struct recording *recording_of(struct tt_debug_target *target)
 	return (struct recording *)((char *)target - offsetof(struct recording, target));
 }
 
-/* The machine has moved. */
+/* The machine has moved, and whoever wanted it to stop has what he wanted. */
 static int look(struct recording *r, struct tt_error *err)
 {
 	int ret = tt_registers_read(tt_timeline_vcpu(r->timeline), &r->registers);
 
+	tt_timeline_forget_interrupt(r->timeline);
 	r->registers.regs.rflags &= ~RFLAGS_RF; /* the debugger's, if it is set */
 	return ret ? tt_fail(err, ret, "KVM does not give the registers: %s", strerror(-ret)) : 0;
 }
