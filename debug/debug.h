@@ -149,6 +149,7 @@ struct tt_gdb_options {
 	/* One line for the user of ttvm; any of the server's threads. May be NULL. */
 	void (*message)(void *ctx, const char *text);
 	void *message_ctx;
+	bool looks_again;	/* clients forget what they know of the machine after a monitor command, and need not be told to */
 };
 
 /* Serve one client after the other, on threads of its own. */

@@ -69,6 +69,7 @@ struct gdb_session {
 	bool no_acks;		/* QStartNoAckMode */
 	bool over;		/* detached, killed, or the guest has ended: close the connection after the answer */
 	bool reasons;		/* the client knows swbreak and hwbreak */
+	bool looks_again;	/* tt_gdb_options */
 	char *description;
 	struct tt_point *points;
 	size_t num_points;

@@ -14,6 +14,7 @@ struct monitor {
 	struct tt_debug_target *target;
 	const char *args;
 	FILE *out;
+	bool looks_again;	/* gdb_session */
 };
 
 /* "0x" hexadecimal, or decimal; nothing but spaces behind it unless `more`. */
@@ -40,13 +41,14 @@ static int do_when(struct monitor *m, struct tt_error *err)
 	return ret;
 }
 
-/* gdb does not know that its registers are old. */
+/* gdb does not know that its registers are old, and what it compares watched memory with. */
 static int have_moved(struct monitor *m, int ret, struct tt_error *err)
 {
 	if (!ret)
 		ret = do_when(m, err);
-	if (!ret)
-		fputs("gdb's registers are from before; say: maintenance flush register-cache\n", m->out);
+	if (!ret && !m->looks_again)
+		fputs("gdb's registers are from before; say: maintenance flush register-cache\n"
+		      "It compares watched memory with values from before: disable and enable its watchpoints\n", m->out);
 	return ret;
 }
 
@@ -165,7 +167,7 @@ static void run_command(struct gdb_session *s, const char *text, FILE *out)
 	const char *word = text + strspn(text, " ");
 	size_t len = strcspn(word, " ");
 	const struct monitor_command *command = find(word, len);
-	struct monitor m = { .target = s->target, .out = out };
+	struct monitor m = { .target = s->target, .out = out, .looks_again = s->looks_again };
 	struct tt_error err = { 0 };
 	int ret;
 

@@ -196,6 +196,7 @@ static void accept_client(struct tt_gdb_server *s)
 	memset(&s->session, 0, sizeof(s->session));
 	s->session.output = output;
 	s->session.ctx = s;
+	s->session.looks_again = s->options.looks_again;
 	s->client_gone = s->client_ended = s->busy = false;
 	s->frame_len = 0;
 	s->client = fd;

@@ -10,14 +10,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "debug_script.h"
 #include "debug_target.h"
 #include "ttvm.h"
 
 #define MAX_GDB_ARGUMENTS 100
+#define MAX_FILES 32 /* of symbols */
 
 enum {
 	OPT_TO_INSTR = 256,
 	OPT_GDB,
+	OPT_SYMBOLS,
 	OPT_DISK,
 	OPT_CHECKPOINT_SPACE, OPT_NO_CACHE,
 };
@@ -25,6 +28,7 @@ enum {
 static const struct option long_options[] = {
 	{ "to-instr", required_argument, NULL, OPT_TO_INSTR },
 	{ "gdb", required_argument, NULL, OPT_GDB },
+	{ "symbols", required_argument, NULL, OPT_SYMBOLS },
 	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "checkpoint-space", required_argument, NULL, OPT_CHECKPOINT_SPACE },
 	{ "no-cache", no_argument, NULL, OPT_NO_CACHE },
@@ -35,9 +39,11 @@ static const struct option long_options[] = {
 static const char help[] =
 	"usage: ttvm debug LOG [OPTION]... [-- GDB-ARGUMENT...]\n\n"
 	"Look at a recording in gdb, and run it forward and back: all of gdb's reverse commands work, and\n"
-	"`monitor help` lists what there is besides. What stands behind -- goes to gdb: `-- vmlinux` gives\n"
-	"it symbols.\n\n"
+	"`monitor help` lists what there is besides. What stands behind -- goes to gdb.\n\n"
 	"      --to-instr N   begin after exactly N instructions (0)\n"
+	"      --symbols FILE names of functions and variables: an ELF file with symbols, as vmlinux or a program\n"
+	"                     of the guest, System.map, or the guest's /proc/kallsyms; KASLR is taken care of.\n"
+	"                     FILE@ADDRESS is loaded at ADDRESS (hexadecimal). Again for more files\n"
 	"      --gdb WHERE    start no gdb, but let any connect there: [HOST:]PORT (of this machine by\n"
 	"                     default), or the path of a unix socket, with a slash in it\n"
 	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so\n"
@@ -53,6 +59,8 @@ struct debug_options {
 	const char *disks[TT_MAX_DISKS];
 	const char *gdb;	/* where to listen, or NULL */
 	char **gdb_arguments;	/* up to a NULL */
+	const char *symbols[MAX_FILES];
+	unsigned int num_symbols;
 	char cache[PATH_MAX];
 };
 
@@ -72,6 +80,13 @@ static int parse_options(int argc, char **argv, struct debug_options *o)
 			return -1;
 		case OPT_GDB:
 			o->gdb = optarg;
+			break;
+		case OPT_SYMBOLS:
+			if (o->num_symbols == MAX_FILES) {
+				say("--symbols: %d files at most", MAX_FILES);
+				return -1;
+			}
+			o->symbols[o->num_symbols++] = optarg;
 			break;
 		case OPT_DISK:
 			if (r->num_disks == TT_MAX_DISKS) {
@@ -114,6 +129,10 @@ static int parse_options(int argc, char **argv, struct debug_options *o)
 		say("--gdb: no gdb is started, so %s is for nobody", *o->gdb_arguments);
 		return -1;
 	}
+	if (o->gdb && o->num_symbols) {
+		say("--gdb: no gdb is started, so --symbols is for nobody; say `add-symbol-file` to the one that connects");
+		return -1;
+	}
 	return 1;
 }
 
@@ -138,12 +157,12 @@ static void serve(struct tt_debug_target *target)
 }
 
 /* gdb in the foreground; returns its exit status. The terminal's Ctrl-C is for it: here it is blocked. */
-static int run_gdb(const struct debug_options *o, const char *name)
+static int run_gdb(const struct debug_options *o, const char *name, const char *script)
 {
 	/* A `monitor goto` to the other end of a recording takes longer than gdb waits for an answer. */
-	char *argv[MAX_GDB_ARGUMENTS + 8] = { "gdb", "-q", "-iex", "set remotetimeout 600" };
+	char *argv[MAX_GDB_ARGUMENTS + 10] = { "gdb", "-q", "-iex", "set remotetimeout 600", "-ix", (char *)script };
 	char connect[LISTEN_NAME_MAX + 32];
-	int argc = 4, i, status;
+	int argc = 6, i, status;
 	sigset_t none;
 	pid_t pid;
 
@@ -168,33 +187,50 @@ static int run_gdb(const struct debug_options *o, const char *name)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_SETUP;
 }
 
-static int serve_recording(const struct debug_options *o, struct tt_debug_target *target)
+static int serve_at(const char *where, const struct debug_options *o, struct tt_debug_target *target, const char *folder)
 {
-	struct tt_gdb_options options = { .target = target, .message = message };
-	char folder[] = "/tmp/ttvm-debug.XXXXXX", where[64], name[LISTEN_NAME_MAX];
+	struct tt_gdb_options options = { .target = target, .message = message, .looks_again = !o->gdb };
+	char name[LISTEN_NAME_MAX], script[PATH_MAX];
 	struct tt_gdb_server *server = NULL;
 	struct tt_error err = { 0 };
 	int status = EXIT_OK;
 
-	if (!o->gdb && !mkdtemp(folder)) {
-		say("%s: %s", folder, strerror(errno));
-		return EXIT_SETUP;
-	}
-	snprintf(where, sizeof(where), "%s/gdb", folder);
-	options.listen_fd = listen_at(o->gdb ? o->gdb : where, name, &err);
+	options.listen_fd = listen_at(where, name, &err);
 	if (options.listen_fd < 0 || tt_gdb_start(&options, &server, &err)) {
 		status = say_error(&err);
 	} else if (o->gdb) {
 		say("gdb can connect: target remote %s", name);
 		serve(target);
 	} else {
-		status = run_gdb(o, name);
+		snprintf(script, sizeof(script), "%s/%s", folder, DEBUG_SCRIPT);
+		status = run_gdb(o, name, script);
 	}
 	tt_gdb_stop(server);
 	if (options.listen_fd >= 0 && strchr(name, '/'))
 		unlink(name);
-	if (!o->gdb)
-		rmdir(folder);
+	return status;
+}
+
+static int serve_recording(const struct debug_options *o, struct tt_debug_target *target)
+{
+	const struct tt_memory *mem = &recording_target_machine(target)->memory;
+	char folder[] = "/tmp/ttvm-debug.XXXXXX", where[64];
+	struct tt_error err = { 0 };
+	int status;
+
+	if (o->gdb)
+		return serve_at(o->gdb, o, target, NULL);
+	if (!mkdtemp(folder)) {
+		say("%s: %s", folder, strerror(errno));
+		return EXIT_SETUP;
+	}
+	snprintf(where, sizeof(where), "%s/gdb", folder);
+	if (debug_script_write(folder, o->symbols, o->num_symbols, mem, &err))
+		status = say_error(&err);
+	else
+		status = serve_at(where, o, target, folder);
+	debug_script_remove(folder, o->num_symbols);
+	rmdir(folder);
 	return status;
 }
 

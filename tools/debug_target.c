@@ -392,6 +392,11 @@ int recording_target_create(const struct recording_options *options, struct tt_d
 	return 0;
 }
 
+const struct tt_machine *recording_target_machine(struct tt_debug_target *target)
+{
+	return tt_timeline_vcpu(recording_of(target)->timeline)->machine;
+}
+
 bool recording_target_killed(struct tt_debug_target *target)
 {
 	return __atomic_load_n(&recording_of(target)->killed, __ATOMIC_RELAXED);

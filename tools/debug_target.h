@@ -22,6 +22,8 @@ struct recording_options {
 /* Open the log and go to options->instruction. 0 or -errno; options' strings are borrowed. */
 int recording_target_create(const struct recording_options *options, struct tt_debug_target **target,
 			    struct tt_error *err);
+/* The machine, standing still until the target is served. */
+const struct tt_machine *recording_target_machine(struct tt_debug_target *target);
 /* A client has asked for the end (`kill`). */
 bool recording_target_killed(struct tt_debug_target *target);
 void recording_target_destroy(struct tt_debug_target *target);

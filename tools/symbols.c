@@ -15,6 +15,7 @@
 #include "ttvm.h"
 
 #define KERNEL_MAP 0xffffffff80000000ull
+#define KERNEL_HALF 0xffff800000000000ull /* below are offsets of per-CPU variables */
 /* A function of unknown size ends at the next one, or so far on: what is there is something else. */
 #define MAX_GUESS 0x10000
 
@@ -29,7 +30,7 @@ static int add(struct symbols *s, uint64_t address, uint64_t size, const char *n
 		s->list = list;
 		s->room = 2 * s->room + 1024;
 	}
-	s->list[s->count++] = (struct symbol){ address, size, name, rank };
+	s->list[s->count++] = (struct symbol){ address, size, name, rank, false };
 	return 0;
 }
 
@@ -77,6 +78,10 @@ static int load_list(struct symbols *s, const char *path, struct tt_blob blob, u
 			*stext = address;
 		if (strchr("tTwW", type))
 			ret = add(s, address, 0, end, type == 'T' ? 0 : 1);
+		else if (s->with_data && address >= KERNEL_HALF && strchr("bBdDgGrRsSvV", type)) {
+			ret = add(s, address, 0, end, 0);
+			s->list[s->count - 1].data = !ret;
+		}
 	}
 	return ret ? tt_fail(err, ret, "out of memory") : 0;
 }
@@ -205,8 +210,16 @@ int symbols_load(struct symbols *s, const char *file, const struct vmcoreinfo *i
 	ret = is_elf ? load_elf(s, path, blob, &stext, err) : load_list(s, path, blob, &stext, err);
 	unmap_file(&blob);
 	shift = kernel_shift(info, stext, is_elf);
-	for (i = before; i < s->count && !ret; i++)
-		s->list[i].address += s->list[i].address >= KERNEL_MAP ? shift : base;
+	s->is_elf = is_elf;
+	s->has_kernel = false;
+	s->shift = shift;
+	s->base = base;
+	for (i = before; i < s->count && !ret; i++) {
+		bool kernel = s->list[i].address >= KERNEL_MAP;
+
+		s->list[i].address += kernel ? shift : base;
+		s->has_kernel |= kernel;
+	}
 out:
 	free(path);
 	return ret;

@@ -5,6 +5,7 @@
 #ifndef TTVM_TOOLS_SYMBOLS_H
 #define TTVM_TOOLS_SYMBOLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,7 @@ struct symbol {
 	uint64_t size;		/* 0: unknown */
 	const char *name;	/* in the text of its file */
 	unsigned int rank;	/* of several at one address the lowest is shown */
+	bool data;		/* a variable */
 };
 
 struct symbols {
@@ -22,6 +24,12 @@ struct symbols {
 	size_t count, room;
 	char **texts;		/* names live here */
 	size_t num_texts;
+	bool with_data;		/* set it: variables of lists, too, which symbols_find() must not get */
+	/* Of the last file: */
+	bool is_elf;
+	bool has_kernel;	/* it has addresses of the kernel's text */
+	uint64_t shift;		/* by so much those were moved, */
+	uint64_t base;		/* and by this the others */
 };
 
 /*

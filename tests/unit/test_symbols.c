@@ -3,6 +3,8 @@
  * test_symbols.c - names of functions from lists and from an ELF file: this program.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <libelf.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "../../tools/symbols.h"
+#include "../../tools/symbol_file.h"
 
 static const char kernel_list[] = "0000000000000000 A per_cpu\n"
 				  "ffffffff81000000 T _stext\n"
@@ -73,6 +75,80 @@ static void test_list(void **state)
 	unlink(path);
 }
 
+static const char *section_of(Elf *elf, Elf64_Half index)
+{
+	Elf64_Shdr *header = elf64_getshdr(elf_getscn(elf, index));
+
+	assert_non_null(header);
+	assert_int_equal(header->sh_type, SHT_NOBITS);
+	return header->sh_flags & SHF_EXECINSTR ? "code" : "data";
+}
+
+/* What gdb will see: each symbol in a section of its kind, which covers it and does not touch another one. */
+static void test_file(void **state)
+{
+	static const struct {
+		const char *name, *section;
+		uint64_t address;
+	} expected[] = {
+		{ "user_function", "code", 0x401000 },
+		{ "_stext", "code", 0xffffffff82a00000 },
+		{ "alias", "code", 0xffffffff82a00000 },
+		{ "second", "code", 0xffffffff82a00040 },
+		{ "data", "data", 0xffffffff82a02000 },
+		{ "in_module", "code", 0xffffffffc1a01000 },
+	};
+	static const char text[] = "SYMBOL(_stext)=ffffffff82a00000\n";
+	const struct vmcoreinfo info = { text, sizeof(text) - 1 };
+	struct symbols s = { .with_data = true };
+	Elf64_Shdr *header, *before;
+	struct tt_error err;
+	char path[64], file[80];
+	Elf64_Sym *table = NULL;
+	Elf_Scn *section = NULL;
+	size_t i, count = 0;
+	Elf *elf;
+	int fd;
+
+	(void)state;
+	write_list(path, kernel_list);
+	snprintf(file, sizeof(file), "%s.elf", path);
+	assert_int_equal(symbols_load(&s, path, &info, &err), 0);
+	assert_true(s.has_kernel && !s.is_elf && s.shift == 0x1a00000);
+	assert_int_equal(symbol_file_write(&s, file, &err), 0);
+	symbols_free(&s);
+	elf_version(EV_CURRENT);
+	fd = open(file, O_RDONLY);
+	elf = elf_begin(fd, ELF_C_READ, NULL);
+	assert_non_null(elf);
+	while ((section = elf_nextscn(elf, section)) && !table) {
+		header = elf64_getshdr(section);
+		if (header->sh_type != SHT_SYMTAB)
+			continue;
+		table = elf_getdata(section, NULL)->d_buf;
+		count = header->sh_size / sizeof(*table);
+		for (i = 1; i < count && i <= 6; i++)
+			assert_string_equal(elf_strptr(elf, header->sh_link, table[i].st_name), expected[i - 1].name);
+	}
+	assert_int_equal(count, 7);
+	for (i = 1; i < count; i++) {
+		assert_int_equal(table[i].st_value, expected[i - 1].address);
+		assert_string_equal(section_of(elf, table[i].st_shndx), expected[i - 1].section);
+		header = elf64_getshdr(elf_getscn(elf, table[i].st_shndx));
+		assert_true(header->sh_addr <= table[i].st_value);
+		assert_true(table[i].st_value + table[i].st_size <= header->sh_addr + header->sh_size);
+		before = elf64_getshdr(elf_getscn(elf, table[i].st_shndx - 1));
+		assert_true(before->sh_addr + before->sh_size <= header->sh_addr);
+	}
+	assert_int_equal(table[4].st_size, 0x1fc0); /* second: up to data */
+	elf_end(elf);
+	close(fd);
+	unlink(file);
+	assert_int_equal(symbol_file_write(&s, "/nonexistent/symbols", &err), -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/symbols"));
+	unlink(path);
+}
+
 /* The kernel has moved itself by 0x1a00000; a library stands at 0x7f0000000000. */
 static void test_moved(void **state)
 {
@@ -129,6 +205,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_moved),
 		cmocka_unit_test(test_elf),
 	};
