@@ -3,12 +3,12 @@
 #
 # debug.sh - in the test machine: gdb on recordings, forward and back.
 #
-# Beside it: guests, vmlinux, initrd; ledger.ko, its source, and ledger-initrd, which loads it.
+# Beside it: its other parts, debug-*; guests, vmlinux, initrd; ledger.ko, its source, and ledger-initrd, which loads it.
 #
-# usage: debug.sh STEPS
+# usage: debug.sh STEPS MIXES
 
 . ./lib.sh
-steps=$1
+steps=$1 mixes=$2
 # This system has no character sets but its own.
 GDB=(-q -batch -nx -iex 'set charset ASCII' -iex 'set pagination off' -iex 'set confirm off')
 
@@ -121,10 +121,12 @@ says readonly memory 'Cannot access memory'
 
 # ---- Linux: a word that is written, found again from behind ----
 
-# One that all of the guest's time writes to, in any process' address space.
-word=$(printf '%s\n' 'mount -t proc proc /proc' 'grep " jiffies_64$" /proc/kallsyms' 'poweroff -f' |
+# One that all of the guest's time writes to, in any process' address space; and more of its names.
+printf '%s\n' 'mount -t proc proc /proc' \
+	'grep -E " (_stext|do_sys_openat2|__x64_sys_openat|jiffies_64|tick_do_update_jiffies64)$" /proc/kallsyms' 'poweroff -f' |
 	timeout 300 ttvm run vmlinux --initrd initrd --append "$FAST_LINE rdinit=/bin/sh" --mem 128M 2>/dev/null |
-	tr -d '\r' | sed -n 's/^\([0-9a-f]\{16\}\) . jiffies_64$/0x\1/p')
+	tr -d '\r' | grep '^f[0-9a-f]\{15\} . [a-z0-9_]*$' >symbols.list
+word=$(sed -n 's/^\([0-9a-f]\{16\}\) . jiffies_64$/0x\1/p' symbols.list)
 verdict watch/symbol "$([ -n "$word" ] || echo "the guest does not say where jiffies_64 is")"
 record linux.zst vmlinux --initrd initrd --append "$FAST_LINE work=mixed" --mem 256M
 length=$(field instr rec.err)
@@ -185,4 +187,13 @@ status=0
 wait $server || status=$?
 verdict server/ends "$([ "$status" = 0 ] || echo "status $status: $(one_line server.err)")"
 verdict server/tidy "$([ ! -e socket ] || echo "the socket is still there")"
+
+# shellcheck source=tests/lab/debug-model.sh
+. ./debug-model.sh
+# shellcheck source=tests/lab/debug-mi.sh
+. ./debug-mi.sh
+# shellcheck source=tests/lab/debug-linux.sh
+. ./debug-linux.sh
+# shellcheck source=tests/lab/debug-client.sh
+. ./debug-client.sh
 [ "$FAILED" = 0 ]
