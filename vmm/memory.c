@@ -44,6 +44,7 @@ int tt_memory_create(struct tt_memory *mem, uint64_t size, struct tt_error *err)
 	mem->size = size;
 	mem->low_size = size < TT_RAM_BELOW_4G ? size : TT_RAM_BELOW_4G;
 	mem->written = NULL;
+	mem->guard = NULL;
 	madvise(mem->hva, size, MADV_HUGEPAGE);
 	madvise(mem->hva, size, MADV_DONTFORK);
 	return 0;
@@ -74,6 +75,9 @@ void tt_memory_wrote(const struct tt_memory *mem, const void *at, uint64_t len)
 {
 	uint64_t first = (const uint8_t *)at - mem->hva, page;
 
+	if (len && mem->guard && mem->guard->device_wrote)
+		mem->guard->device_wrote(mem->guard->ctx,
+					 first < mem->low_size ? first : TT_RAM_ABOVE + (first - mem->low_size), len);
 	if (!mem->written || !len)
 		return;
 	for (page = first / PAGE_SIZE; page <= (first + len - 1) / PAGE_SIZE; page++)

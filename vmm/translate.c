@@ -154,6 +154,11 @@ size_t tt_vcpu_write_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs
 	return done;
 }
 
+uint64_t tt_vcpu_translate(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address)
+{
+	return translate(&vcpu->machine->memory, sregs, address, false);
+}
+
 /* ------------------------------------------------------------------ all that is mapped */
 
 struct mapper {

@@ -262,6 +262,33 @@ static int unexpected_exit(struct tt_vcpu *vcpu)
 	return -EIO;
 }
 
+/*
+ * KVM's emulator takes memory that it cannot access for a device's: an access to a guarded page. The instruction goes
+ * on at the next KVM_RUN. This exit is none of the guest's doing, and not counted.
+ */
+static bool serve_guarded(struct tt_vcpu *vcpu)
+{
+	const struct tt_memory *mem = &vcpu->machine->memory;
+	struct kvm_run *run = vcpu->run;
+	void *at;
+
+	if (!mem->guard || run->exit_reason != KVM_EXIT_MMIO)
+		return false;
+	at = tt_memory_at(mem, run->mmio.phys_addr, run->mmio.len);
+	if (!at)
+		return false;
+	if (run->mmio.is_write) {
+		memcpy(at, run->mmio.data, run->mmio.len);
+		if (mem->written) /* not a device's write, but not in KVM's dirty log either */
+			mem->written[((uint8_t *)at - mem->hva) / TT_PAGE_SIZE / 64] |=
+				1ull << ((uint8_t *)at - mem->hva) / TT_PAGE_SIZE % 64;
+	} else {
+		memcpy(run->mmio.data, at, run->mmio.len);
+	}
+	vcpu->unsettled = true;
+	return true;
+}
+
 static int handle_exit(struct tt_vcpu *vcpu)
 {
 	struct tt_machine *m = vcpu->machine;
@@ -288,6 +315,8 @@ static int handle_exit(struct tt_vcpu *vcpu)
 	case KVM_EXIT_INTR:
 		return ops->interrupted(m->seam, vcpu, TT_INTERRUPTED_KICK);
 	}
+	if (serve_guarded(vcpu))
+		return ops->interrupted(m->seam, vcpu, TT_INTERRUPTED_EMULATED);
 	if (!serve_exit(vcpu))
 		return unexpected_exit(vcpu);
 	if (m->end != TT_END_NONE)
@@ -303,7 +332,7 @@ static int run_once(struct tt_vcpu *vcpu)
 {
 	struct tt_machine *m = vcpu->machine;
 	const struct tt_seam_ops *ops = m->seam->ops;
-	int ret, run_errno;
+	int ret, run_errno, lifted;
 
 	if (__atomic_load_n(&m->attention, __ATOMIC_RELAXED))
 		tt_pause_point(vcpu);
@@ -312,9 +341,15 @@ static int run_once(struct tt_vcpu *vcpu)
 	ret = ops->before_run(m->seam, vcpu);
 	if (ret || m->end != TT_END_NONE)
 		return ret;
+	ret = tt_guard_close(&m->memory);
+	if (ret)
+		return vcpu_fail(vcpu, ret, "protecting watched memory");
 	vcpu->unsettled = false;
 	ret = ioctl(vcpu->fd, KVM_RUN, 0);
 	run_errno = errno;
+	lifted = tt_guard_lift(&m->memory);
+	if (lifted)
+		return vcpu_fail(vcpu, lifted, "giving watched memory back");
 
 	pthread_mutex_lock(&m->device_lock);
 	m->current = vcpu;
@@ -323,6 +358,8 @@ static int run_once(struct tt_vcpu *vcpu)
 	} else if (run_errno == EINTR || run_errno == EAGAIN) {
 		vcpu->run->immediate_exit = 0;
 		ret = ops->interrupted(m->seam, vcpu, TT_INTERRUPTED_KICK);
+	} else if (run_errno == EFAULT && m->memory.guard && !m->memory.guard->open) {
+		ret = ops->interrupted(m->seam, vcpu, TT_INTERRUPTED_GUARD);
 	} else {
 		ret = vcpu_fail(vcpu, -run_errno, "KVM_RUN");
 	}

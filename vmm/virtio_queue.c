@@ -275,13 +275,16 @@ void tt_virtio_give(struct tt_virtio *v, unsigned int queue, const struct tt_vir
 {
 	struct tt_virtio_queue *q = &v->state.queues[queue];
 	struct used *used = used_at(&v->machine->memory, q);
+	struct used_element *element;
 
 	if (!used)
 		return;
-	used->ring[q->next_used % q->size] = (struct used_element){ chain->head, written };
+	element = &used->ring[q->next_used % q->size];
+	*element = (struct used_element){ chain->head, written };
 	q->next_used++;
 	__atomic_store_n(&used->index, q->next_used, __ATOMIC_RELEASE);
-	tt_memory_wrote(&v->machine->memory, used, sizeof(*used) + q->size * sizeof(used->ring[0]));
+	tt_memory_wrote(&v->machine->memory, element, sizeof(*element));
+	tt_memory_wrote(&v->machine->memory, &used->index, sizeof(used->index));
 }
 
 void tt_virtio_interrupt(struct tt_virtio *v, unsigned int queue)

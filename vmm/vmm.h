@@ -39,6 +39,8 @@ enum tt_interruption {
 	TT_INTERRUPTED_WINDOW,	/* the guest can take an interrupt now (the seam had asked for the window) */
 	TT_INTERRUPTED_DEBUG,	/* hardware breakpoint or single step */
 	TT_INTERRUPTED_MODULE,	/* ttvm.ko left KVM_RUN: ttvm_page.stop_reason */
+	TT_INTERRUPTED_GUARD,	/* the next instruction, or the delivery of an interrupt, was broken off: guard.c */
+	TT_INTERRUPTED_EMULATED, /* KVM itself has made an access, for the guest's instruction: it stands in kvm_run.mmio */
 };
 
 /*
@@ -101,6 +103,7 @@ struct tt_memory {
 	uint64_t size;		/* bytes, multiple of 4096 */
 	uint64_t low_size;	/* bytes below the hole */
 	uint64_t *written;	/* a bit per page of hva: devices wrote to it; NULL while nobody wants to know */
+	struct tt_guard *guard;	/* borrowed; NULL: the guest may use all of it */
 };
 
 #define TT_PAGE_SIZE 4096u
@@ -115,6 +118,33 @@ void tt_memory_wrote(const struct tt_memory *mem, const void *at, uint64_t len);
 void tt_memory_touched(const struct tt_memory *mem, uint64_t *bits);
 /* 64-bit digest of all RAM (XXH64 over (page number, content) of pages that are not zero). Vcpus must be stopped. */
 uint64_t tt_memory_digest(const struct tt_memory *mem);
+
+/* ------------------------------------------------------------------ guard.c: pages that the guest cannot use unseen */
+
+struct tt_guarded_page {
+	uint64_t gpa;		/* of RAM; a multiple of TT_PAGE_SIZE */
+	bool reads;		/* reading counts as well, and fetching code */
+};
+
+/*
+ * While the guest runs, these pages are protected in the mapping that KVM uses. An access by the CPU breaks the
+ * instruction off before it has any effect but accessed and dirty bits on the way to the page:
+ * tt_seam_ops.interrupted(TT_INTERRUPTED_GUARD). One by KVM's emulator is made, and told afterwards
+ * (TT_INTERRUPTED_EMULATED). Everybody else, devices among them, sees memory as always: protection is in force inside
+ * KVM_RUN only. The vCPU's thread changes all this, outside of KVM_RUN.
+ */
+struct tt_guard {
+	const struct tt_guarded_page *pages;	/* borrowed; by gpa, each once */
+	size_t num_pages;
+	bool open;		/* let the guest pass; nothing is protected */
+	/* A device says that it writes there (tt_memory_wrote()). May be NULL. */
+	void (*device_wrote)(void *ctx, uint64_t gpa, uint64_t len);
+	void *ctx;
+};
+
+/* Around KVM_RUN: protect the pages of mem->guard, and not any more. 0 or -errno: the host's kernel refuses. */
+int tt_guard_close(const struct tt_memory *mem);
+int tt_guard_lift(const struct tt_memory *mem);
 
 /* ------------------------------------------------------------------ devices */
 
@@ -478,6 +508,8 @@ size_t tt_vcpu_read_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs,
 /* The same for writing: what the page tables allow does not matter. vCPUs must stand. */
 size_t tt_vcpu_write_virtual(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address,
 			     const void *data, size_t len);
+/* Where a guest-virtual address is in guest-physical memory; UINT64_MAX: nowhere. sregs say by which tables. */
+uint64_t tt_vcpu_translate(struct tt_vcpu *vcpu, const struct kvm_sregs *sregs, uint64_t address);
 /* A stretch of virtual addresses and the RAM that it leads to. */
 struct tt_mapping {
 	uint64_t address;
