@@ -250,7 +250,7 @@ static unsigned int step_set(const struct tt_replayer *rep, uint64_t at)
  * The last step ended nowhere that was watched (an exception that nobody thought likely), and the vCPU ran on. Watched is
  * another set next time.
  */
-static int strayed(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t at)
+int tt_landing_strayed(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t at)
 {
 	struct tt_strays *strays = rep->options.strays;
 	unsigned int i;
@@ -268,7 +268,7 @@ static int strayed(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t at)
 			 (unsigned long long)rep->step_from, (unsigned long long)at);
 }
 
-static int aim_step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+int tt_landing_step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
 	struct tt_error *err = &vcpu->machine->error;
 	int ret;
@@ -294,6 +294,14 @@ static int aim_step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 	return ret ? fail(rep, vcpu, ret, "cannot set a hardware breakpoint in the guest") : 0;
 }
 
+int tt_landing_stepped(struct tt_replayer *rep, struct tt_vcpu *vcpu)
+{
+	int ret = set_breakpoints(rep, vcpu, NULL, 0);
+
+	rep->step.length = 0;
+	return ret ? fail(rep, vcpu, ret, "cannot remove a breakpoint") : 0;
+}
+
 /* Arrange for the next KVM_RUN to stop after one instruction (or at the entry of a handler, with none completed). */
 static int step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
@@ -306,7 +314,7 @@ static int step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 		return ret;
 	at = tt_instructions(vcpu, rv->session.page);
 	if (rep->exact && rep->step.length && at > rep->step_from + rep->step.length)
-		return strayed(rep, vcpu, at);
+		return tt_landing_strayed(rep, vcpu, at);
 	if (at > rep->options.goal.value && at > rep->options.step_to)
 		return tt_report(rep, vcpu, TT_OUTCOME_OVERSHOT, "instruction %llu was passed: at %llu",
 				 (unsigned long long)rep->options.goal.value,
@@ -326,7 +334,7 @@ static int step(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 			return ret;
 	}
 	rep->step_from = at;
-	return aim_step(rep, vcpu);
+	return tt_landing_step(rep, vcpu);
 }
 
 /* A goal that need not be met exactly: no step is made. */
@@ -377,6 +385,7 @@ static int aim_at_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 
 int tt_landing_reset(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 {
+	tt_watch_end(rep, vcpu);
 	begin_stepping(rep, vcpu);
 	rep->stepping = rep->stepped = rep->goal_alarm = false;
 	return set_breakpoints(rep, vcpu, NULL, 0);
@@ -406,6 +415,9 @@ int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 
 	pthread_mutex_lock(&m->device_lock);
 	m->current = vcpu;
+	ret = tt_watch_plan(rep, vcpu);
+	if (ret || m->end != TT_END_NONE || rep->passage.active)
+		goto out;
 	ret = pass(rep, vcpu);
 	if (!ret && rep->options.goal.kind == TT_GOAL_BEYOND)
 		ret = aim_beyond(rep, vcpu);
@@ -417,6 +429,7 @@ int tt_landing_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu)
 		ret = aim_at_event(rep, vcpu);
 	if (!rep->stepping)
 		rep->injected = -1;
+out:
 	m->current = NULL;
 	pthread_mutex_unlock(&m->device_lock);
 	return ret;
@@ -462,14 +475,16 @@ int tt_landing_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum t
 	struct replayer_vcpu *rv = vcpu->seam_data;
 	const struct ttvm_page *page = rv->session.page;
 	struct tt_position here;
+	int ret;
 
+	if (rep->onlooker.watch && tt_watch_interrupted(rep, vcpu, why, &ret))
+		return ret;
 	if (why == TT_INTERRUPTED_DEBUG && rep->onlooker.n && !rep->stepping) {
 		if (show_onlooker(rep, vcpu, tt_instructions(vcpu, page)))
 			return tt_replayer_stop(rep, vcpu, TT_OUTCOME_DONE);
 		tt_position_here(vcpu, page, &here);
 		if (rep->landing != TT_LANDING_BREAKPOINT || !is_next(rep, &here)) {
-			int ret = pass_onlooker(rep, vcpu);
-
+			ret = pass_onlooker(rep, vcpu);
 			/* The landing's own may have hit, too, as well as none but it. */
 			if (!ret && rep->landing == TT_LANDING_BREAKPOINT)
 				ret = resume_over(vcpu, &rep->next.pos.rip, 1);

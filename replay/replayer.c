@@ -277,6 +277,8 @@ static int replay_after_exit(struct tt_seam *self, struct tt_vcpu *vcpu)
 	int vector, ret;
 
 	tt_clock_count_exit(&rv->clock);
+	if (rep->onlooker.watch)
+		tt_watch_exit(rep, vcpu);
 	if (w && w->exit)
 		w->exit(w->ctx, vcpu);
 	if (rep->goal_in_exit) {
@@ -528,7 +530,7 @@ int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct
 	struct tt_machine *m = vcpu->machine;
 	int ret;
 
-	rep->onlooker.n = 0;
+	rep->onlooker = (struct tt_onlooker){ 0 };
 	ret = tt_landing_reset(rep, vcpu);
 	if (!ret)
 		ret = tt_session_set_counts(&rv->session, &place->counts, tt_vcpu_sync_regs(vcpu)->regs.rip);
@@ -550,12 +552,17 @@ int tt_replayer_load(struct tt_replayer *rep, struct tt_vcpu *vcpu, const struct
 int tt_replayer_set_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_goal goal,
 			 const struct tt_onlooker *onlooker)
 {
+	int ret;
+
 	rep->options.goal = goal;
 	rep->options.step_to = 0;
 	rep->outcome = TT_OUTCOME_RUNNING;
 	rep->strayed = false;
 	rep->onlooker = onlooker ? *onlooker : (struct tt_onlooker){ 0 };
-	return tt_landing_reset(rep, vcpu);
+	ret = tt_landing_reset(rep, vcpu);
+	if (!ret && rep->onlooker.watch)
+		tt_watch_begin(rep, vcpu);
+	return ret;
 }
 
 /* ------------------------------------------------------------------ life */

@@ -5,6 +5,7 @@
 #ifndef TTVM_REPLAY_REPLAYER_H
 #define TTVM_REPLAY_REPLAYER_H
 
+#include "decode.h"
 #include "internal.h"
 
 /* How the next event's position is being approached. */
@@ -19,15 +20,48 @@ struct replayer_vcpu {
 	struct tt_clock clock;
 };
 
+/* A part of a watched range, within one page. */
+struct tt_watch_piece {
+	uint64_t gpa;
+	uint64_t length;
+	bool reads;		/* they count, too */
+	unsigned int index;	/* of whom: for hit() */
+};
+
+/* Memory that is watched by guarding its pages (vmm.h, guard.c): see watch.c. All borrowed. */
+struct tt_watch {
+	const struct tt_watch_piece *pieces;
+	size_t num_pieces;
+	const struct tt_guarded_page *pages;
+	size_t num_pages;
+	/* Like that of an onlooker. */
+	bool (*hit)(void *ctx, uint64_t instruction, unsigned int index);
+	/* One of the pages was used, and an instruction stepped for it: true: stop, that is enough. When it is not
+	 * possible to go on: the replay stops anyway. */
+	bool (*stepped)(void *ctx, bool possible);
+	void *ctx;
+};
+
 /*
  * Breakpoints of somebody who looks on. hit is called on the vCPU's thread when number `index` was hit; true: stop here. instruction:
  * so many are complete; of data: will be, when the one that made the access is. It may come more than once then.
  */
 struct tt_onlooker {
 	const struct tt_breakpoint *list;
-	unsigned int n;		/* <= TT_BREAKPOINTS_AT_ONCE */
+	unsigned int n;		/* <= TT_BREAKPOINTS_AT_ONCE; 0 with a watch */
 	bool (*hit)(void *ctx, uint64_t instruction, unsigned int index);
 	void *ctx;
+	const struct tt_watch *watch;	/* may be NULL; the goal is TT_GOAL_BEYOND or TT_GOAL_END then */
+};
+
+/* An instruction that was broken off at a guarded page, and now makes its step. */
+struct tt_passage {
+	bool active;
+	bool returned;		/* the breakpoint behind it was hit */
+	bool delivers;		/* it is no instruction, but an exception or an interrupt on its way to the handler */
+	struct kvm_regs regs;	/* before */
+	struct kvm_sregs sregs;
+	struct tt_accesses accesses;
 };
 
 struct tt_replayer {
@@ -44,6 +78,9 @@ struct tt_replayer {
 	uint64_t attempts;		/* made by devices since the start */
 	bool goal_in_exit;		/* the goal is a failure in the exit that is being served: stop behind it */
 	struct tt_onlooker onlooker;
+	struct tt_guard guard;		/* in force while there is onlooker.watch */
+	struct tt_passage passage;
+	bool watch_stops;		/* somebody has seen enough: stop when the passage is over */
 	uint64_t pass_at;		/* options.pass is called from this instruction on */
 	enum tt_landing landing;
 	uint64_t aimed_from;		/* branches at which the breakpoint was set */
@@ -99,6 +136,25 @@ int tt_replayer_hand_over(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct 
 /* On the vCPU's thread, while the machine stands still: where to go next. onlooker may be NULL. */
 int tt_replayer_set_goal(struct tt_replayer *rep, struct tt_vcpu *vcpu, struct tt_goal goal,
 			 const struct tt_onlooker *onlooker);
+
+/*
+ * watch.c: guarding begins and ends with a goal. The plan deals with the instruction that was broken off: while
+ * rep->passage is active nothing else is planned. 0 or -errno.
+ */
+void tt_watch_begin(struct tt_replayer *rep, struct tt_vcpu *vcpu);
+void tt_watch_end(struct tt_replayer *rep, struct tt_vcpu *vcpu);
+int tt_watch_plan(struct tt_replayer *rep, struct tt_vcpu *vcpu);
+/* True: this interruption was the watch's own; *ret is the seam's answer. */
+bool tt_watch_interrupted(struct tt_replayer *rep, struct tt_vcpu *vcpu, enum tt_interruption why, int *ret);
+/* A deterministic exit: KVM's emulator may complete its instruction with a write to guest memory. */
+void tt_watch_exit(struct tt_replayer *rep, struct tt_vcpu *vcpu);
+
+/* landing.c: breakpoints on all places to which the instruction leads that begins at rep->step_from. 0 or -errno. */
+int tt_landing_step(struct tt_replayer *rep, struct tt_vcpu *vcpu);
+/* The step ended nowhere that was watched: at `at`. Like tt_report(). */
+int tt_landing_strayed(struct tt_replayer *rep, struct tt_vcpu *vcpu, uint64_t at);
+/* The step is over. 0 or -errno. */
+int tt_landing_stepped(struct tt_replayer *rep, struct tt_vcpu *vcpu);
 
 /* landing.c: forget what was armed for the last goal. 0 or -errno. */
 int tt_landing_reset(struct tt_replayer *rep, struct tt_vcpu *vcpu);

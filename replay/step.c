@@ -12,9 +12,8 @@
  */
 #include <string.h>
 #include <sys/ioctl.h>
-#include <Zydis/Zydis.h>
 
-#include "internal.h"
+#include "decode.h"
 
 #define EFER_LMA (1ull << 10)
 #define DESCRIPTOR_LONG (1ull << 53)
@@ -24,6 +23,7 @@
 #define MSR_SYSENTER_EIP 0x176
 
 #define NUM_EXCEPTIONS 32
+#define NUM_VECTORS 256
 #define MAX_CANDIDATES 48 /* the next two instructions, two targets, all exceptions, and some to spare */
 
 enum {
@@ -63,20 +63,27 @@ static bool read_word(struct place *s, uint64_t address, unsigned int size, uint
 	return tt_vcpu_read_virtual(s->vcpu, &s->sregs, address, value, size, false) == size;
 }
 
-/* The entry of a vector's handler (AMD APM vol. 2, section 8.9); nothing when there is none yet. */
-static void add_handler(struct place *s, unsigned int vector)
+/* The entry of a vector's handler (AMD APM vol. 2, section 8.9). False: there is none yet. */
+static bool handler_of(struct place *s, unsigned int vector, uint64_t *entry)
 {
 	bool lma = s->sregs.efer & EFER_LMA;
 	unsigned int size = lma ? 16 : 8;
 	uint64_t low, high = 0, table = s->sregs.idt.base + vector * size;
 
 	if (s->sregs.idt.limit < vector * size + size - 1 || !read_word(s, table, 8, &low))
-		return;
+		return false;
 	if (lma && !read_word(s, table + 8, 4, &high))
-		return;
-	if (!(low & (1ull << 47))) /* present */
-		return;
-	add(s, (low & 0xffff) | ((low >> 32) & 0xffff0000) | (high << 32));
+		return false;
+	*entry = (low & 0xffff) | ((low >> 32) & 0xffff0000) | (high << 32);
+	return low & (1ull << 47); /* present */
+}
+
+static void add_handler(struct place *s, unsigned int vector)
+{
+	uint64_t entry;
+
+	if (handler_of(s, vector, &entry))
+		add(s, entry);
 }
 
 static uint64_t read_msr(struct place *s, uint32_t index)
@@ -88,45 +95,6 @@ static uint64_t read_msr(struct place *s, uint32_t index)
 
 	ioctl(s->vcpu->fd, KVM_GET_MSRS, &msr);
 	return msr.entry.data;
-}
-
-static void fill_context(const struct place *s, ZydisRegisterContext *context)
-{
-	const struct kvm_regs *r = s->regs;
-	const uint64_t gpr[16] = { r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
-				   r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15 };
-	static const ZydisRegister first[3] = { ZYDIS_REGISTER_RAX, ZYDIS_REGISTER_EAX,
-						ZYDIS_REGISTER_AX };
-	int i;
-
-	memset(context, 0, sizeof(*context));
-	for (i = 0; i < 16; i++) {
-		context->values[first[0] + i] = gpr[i];
-		context->values[first[1] + i] = (uint32_t)gpr[i];
-		context->values[first[2] + i] = (uint16_t)gpr[i];
-	}
-	context->values[ZYDIS_REGISTER_RIP] = r->rip;
-	context->values[ZYDIS_REGISTER_EIP] = (uint32_t)r->rip;
-}
-
-static uint64_t segment_base(const struct place *s, ZydisRegister segment)
-{
-	if (segment == ZYDIS_REGISTER_FS)
-		return s->sregs.fs.base;
-	if (segment == ZYDIS_REGISTER_GS)
-		return s->sregs.gs.base;
-	if (s->sregs.cs.l)
-		return 0;
-	switch (segment) {
-	case ZYDIS_REGISTER_CS:
-		return s->sregs.cs.base;
-	case ZYDIS_REGISTER_SS:
-		return s->sregs.ss.base;
-	case ZYDIS_REGISTER_ES:
-		return s->sregs.es.base;
-	default:
-		return s->sregs.ds.base;
-	}
 }
 
 /*
@@ -159,7 +127,7 @@ static bool branch_target(struct place *s, const ZydisDecodedInstruction *insn,
 	if (op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
 		return op->imm.is_relative &&
 		       ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(insn, op, s->regs->rip, target));
-	fill_context(s, &context);
+	tt_decode_context(s->regs, &context);
 	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER) {
 		*target = context.values[op->reg.value];
 		return true;
@@ -167,7 +135,7 @@ static bool branch_target(struct place *s, const ZydisDecodedInstruction *insn,
 	if (op->type != ZYDIS_OPERAND_TYPE_MEMORY ||
 	    !ZYAN_SUCCESS(ZydisCalcAbsoluteAddressEx(insn, op, s->regs->rip, &context, &address)))
 		return false;
-	address += segment_base(s, op->mem.segment);
+	address += tt_segment_base(&s->sregs, op->mem.segment);
 	if (far)
 		return read_word(s, address, size - 2, &offset) && read_word(s, address + size - 2, 2, &selector) &&
 		       far_target(s, selector, offset, target);
@@ -310,16 +278,6 @@ static int begin(struct place *s, struct tt_vcpu *vcpu, struct tt_error *err)
 	return 0;
 }
 
-static void init_decoder(const struct place *s, ZydisDecoder *decoder)
-{
-	if (s->sregs.cs.l)
-		ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	else if (s->sregs.cs.db)
-		ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-	else
-		ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
-}
-
 int tt_step_targets(struct tt_vcpu *vcpu, unsigned int set, struct tt_step *step, struct tt_error *err)
 {
 	unsigned int vector, first = set * TT_MAX_BREAKPOINTS;
@@ -329,7 +287,7 @@ int tt_step_targets(struct tt_vcpu *vcpu, unsigned int set, struct tt_step *step
 
 	if (ret)
 		return ret;
-	init_decoder(&s, &decoder);
+	tt_decoder_init(&decoder, &s.sregs);
 	add_successors(&s, &decoder, s.regs->rip, false);
 	for (vector = 0; set && vector < NUM_EXCEPTIONS; vector++)
 		add_handler(&s, vector);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "traveller.h"
+#include "watchlist.h"
 
 #define SLACK 64	 /* instructions that TT_GOAL_BEYOND goes further, to see what happens just before */
 #define FIRST_WIDTH 4096 /* instructions that are searched first when time runs backward; then more */
@@ -16,6 +17,9 @@
 #define MAX_WIDE_HITS 10000
 #define FORWARD_WIDTH 1000000 /* the same when time runs forward, and there are too many breakpoints for the CPU */
 #define AT_ONCE TT_BREAKPOINTS_AT_ONCE
+/* In executed instructions: what a run over a stretch costs beside them; what a step for the use of a guarded page costs. */
+#define RUN_COST 2000000
+#define STEP_COST 300000
 
 /* ------------------------------------------------------------------ moving */
 
@@ -104,41 +108,29 @@ int tt_timeline_seek_event(struct tt_timeline *t, uint64_t event, struct tt_arri
 	return outcome == TT_OUTCOME_STOPPED ? interrupted(t, arrival, err) : arrive(arrival, TT_ARRIVED);
 }
 
-static int check_breakpoints(const struct tt_breakpoint *list, unsigned int n, struct tt_error *err)
-{
-	unsigned int i;
-
-	for (i = 0; i < n; i++) {
-		unsigned int length = list[i].length;
-
-		if ((length != 1 && length != 2 && length != 4 && length != 8) || list[i].address % length)
-			return tt_fail(err, -EINVAL, "a CPU cannot watch %u bytes at %llx: 1, 2, 4 or 8, aligned",
-				       length, (unsigned long long)list[i].address);
-	}
-	return 0;
-}
-
 /*
- * What is sought, and what the machine's thread has seen of it. The CPU watches few places at a time: a stretch is run over once
- * for each group of them.
+ * What is sought, and what the machine's thread has seen of it. The CPU watches few places at a time: a stretch is run
+ * over once for each group of them, and once for all pages that are guarded.
  */
 struct search {
-	const struct tt_breakpoint *list;
-	unsigned int n;
-	unsigned int group;	/* index of the first one that the CPU watches now */
+	struct tt_timeline *timeline;
+	struct tt_watchlist watchlist;
+	struct tt_watch watch;
+	const struct tt_register_list *list;	/* NULL: pages are guarded now */
+	size_t group;		/* index of the first one of the list that the CPU watches now */
 	bool first;		/* the first hit counts, and the machine stops there; else the last one */
 	uint64_t after;		/* hits up to here do not count */
 	uint64_t until;		/* nor do those behind this */
 	uint64_t left;		/* so many more hits, and it is given up */
+	uint64_t steps_left;	/* so many more uses of guarded pages */
+	bool given_up;		/* there were more, or no step was possible */
 	bool any;
 	uint64_t position;	/* of the best one; going back: before the instruction */
-	unsigned int index;
+	unsigned int index;	/* into the user's list */
 };
 
-static bool hit(void *ctx, uint64_t instruction, unsigned int index)
+static bool note_hit(struct search *s, uint64_t instruction, bool data, unsigned int index)
 {
-	struct search *s = ctx;
-	bool data = s->list[s->group + index].kind != TT_BREAK_EXECUTE;
 	uint64_t position = instruction;
 
 	/* One on data hits behind its instruction. */
@@ -158,74 +150,156 @@ static bool hit(void *ctx, uint64_t instruction, unsigned int index)
 	}
 	s->any = true;
 	s->position = position;
-	s->index = s->group + index;
+	s->index = index;
 	return s->first;
+}
+
+static bool hit(void *ctx, uint64_t instruction, unsigned int index)
+{
+	struct search *s = ctx;
+
+	return note_hit(s, instruction, s->list->list[s->group + index].kind != TT_BREAK_EXECUTE,
+			s->list->owner[s->group + index]);
+}
+
+static bool watch_hit(void *ctx, uint64_t instruction, unsigned int index)
+{
+	return note_hit(ctx, instruction, true, index);
+}
+
+static bool watch_stepped(void *ctx, bool possible)
+{
+	struct search *s = ctx;
+
+	s->timeline->watch_steps++;
+	s->given_up = !possible || !s->steps_left || !--s->steps_left;
+	return s->given_up;
+}
+
+static int begin_search(struct tt_timeline *t, struct search *s, const struct tt_breakpoint *list, unsigned int n,
+			struct tt_error *err)
+{
+	int ret = tt_watchlist_make(&s->watchlist, tt_timeline_vcpu(t), t->options.watch_by, list, n, err);
+
+	s->timeline = t;
+	s->watch = (struct tt_watch){ .pieces = s->watchlist.pieces, .num_pieces = s->watchlist.num_pieces,
+				      .pages = s->watchlist.pages, .num_pages = s->watchlist.num_pages,
+				      .hit = watch_hit, .stepped = watch_stepped, .ctx = s };
+	return ret;
 }
 
 static struct tt_onlooker onlooker_of(struct search *s)
 {
-	unsigned int left = s->n - s->group;
+	size_t left = s->list ? s->list->n - s->group : 0;
 
-	return (struct tt_onlooker){ s->list + s->group, left < AT_ONCE ? left : AT_ONCE, hit, s };
+	if (!s->list)
+		return (struct tt_onlooker){ .watch = &s->watch };
+	return (struct tt_onlooker){ .list = s->list->list + s->group, .n = left < AT_ONCE ? left : AT_ONCE,
+				     .hit = hit, .ctx = s };
 }
 
-/* From instruction `from` up to `to` (UINT64_MAX: the end), once for each group. The machine stops somewhere. */
-static int search_forward(struct tt_timeline *t, struct search *s, uint64_t from, uint64_t to, enum tt_outcome *outcome,
-			  struct tt_error *err)
+/*
+ * Guarding is given up when it has cost as much as the debug registers would: so it never costs more than twice the
+ * cheaper one of the two. Figures are in docs/timeline.md.
+ */
+static void begin_guarding(struct tt_timeline *t, struct search *s, uint64_t width)
+{
+	uint64_t runs = (s->watchlist.all.n - s->watchlist.rest.n + AT_ONCE - 1) / AT_ONCE;
+
+	s->list = NULL;
+	s->given_up = false;
+	s->steps_left = runs * (RUN_COST + width) / STEP_COST + 1;
+	if (t->options.watch_by == TT_WATCH_BY_PAGES)
+		s->steps_left = UINT64_MAX;
+	t->watch_runs++;
+}
+
+/* Once over the stretch from instruction `from`, up to where nothing more can be found. */
+static int run_forward(struct tt_timeline *t, struct search *s, uint64_t from, enum tt_outcome *outcome,
+		       struct tt_error *err)
 {
 	const struct tt_goal begin = { TT_GOAL_INSTRUCTION, from };
 	struct tt_onlooker onlooker;
 	struct tt_goal end;
-	int ret = 0;
+	int ret;
 
-	s->until = to == UINT64_MAX ? to : to + 1;
-	for (s->group = 0; !ret && (s->group < s->n || !s->group); s->group += AT_ONCE) {
-		if (t->position != from) {
-			ret = tt_travel(t, tt_checkpoint_before(t->checkpoints, from), begin, NULL, outcome, err);
-			if (ret || *outcome != TT_OUTCOME_DONE)
-				break;
-		}
-		/* Behind a hit of another group there is nothing to be found. */
-		end = (struct tt_goal){ s->until == UINT64_MAX ? TT_GOAL_END : TT_GOAL_BEYOND, s->until };
-		onlooker = onlooker_of(s);
-		ret = tt_travel(t, TT_FROM_HERE, end, &onlooker, outcome, err);
-		if (*outcome == TT_OUTCOME_STOPPED)
-			break;
+	/* Where it was given up an instruction may be half done. */
+	if (t->position != from || s->given_up) {
+		ret = tt_travel(t, tt_checkpoint_before(t->checkpoints, from), begin, NULL, outcome, err);
+		if (ret || *outcome != TT_OUTCOME_DONE)
+			return ret;
 	}
-	return ret;
+	s->given_up = false;
+	end = (struct tt_goal){ s->until == UINT64_MAX ? TT_GOAL_END : TT_GOAL_BEYOND, s->until };
+	onlooker = onlooker_of(s);
+	return tt_travel(t, TT_FROM_HERE, end, &onlooker, outcome, err);
 }
 
-int tt_timeline_continue(struct tt_timeline *t, const struct tt_breakpoint *list, unsigned int n,
-			 struct tt_arrival *arrival, struct tt_error *err)
+/* From instruction `from` up to `to` (UINT64_MAX: the end). The machine stops somewhere. */
+static int search_forward(struct tt_timeline *t, struct search *s, uint64_t from, uint64_t to, enum tt_outcome *outcome,
+			  struct tt_error *err)
 {
-	struct search s = { .list = list, .n = n, .first = true, .after = t->position, .until = UINT64_MAX };
+	bool guarded = s->watchlist.num_pages;
+	int ret;
+
+	s->until = to == UINT64_MAX ? to : to + 1;
+	if (guarded) {
+		begin_guarding(t, s, to - from);
+		ret = run_forward(t, s, from, outcome, err);
+		if (ret || *outcome == TT_OUTCOME_STOPPED)
+			return ret;
+		t->watch_given_up += s->given_up;
+		guarded = !s->given_up;
+	}
+	s->list = guarded ? &s->watchlist.rest : &s->watchlist.all;
+	/* Behind a hit of another group there is nothing to be found. */
+	for (s->group = 0; s->group < s->list->n || (!s->group && !guarded); s->group += AT_ONCE) {
+		ret = run_forward(t, s, from, outcome, err);
+		if (ret || *outcome == TT_OUTCOME_STOPPED)
+			return ret;
+	}
+	return 0;
+}
+
+static int find_forward(struct tt_timeline *t, struct search *s, struct tt_arrival *arrival, struct tt_error *err)
+{
 	uint64_t from = t->position, width = FORWARD_WIDTH, to;
 	enum tt_outcome outcome = TT_OUTCOME_DONE;
-	int ret = check_breakpoints(list, n, err);
+	int ret;
 
-	if (ret)
-		return ret;
 	if (t->at_end)
 		return arrive(arrival, TT_ARRIVED_END);
 	do {
 		/* With one group there is no way back, and no reason for stretches. */
-		to = n <= AT_ONCE ? UINT64_MAX : from + width;
-		ret = search_forward(t, &s, from, to, &outcome, err);
+		to = s->watchlist.all.n <= AT_ONCE && !s->watchlist.num_pages ? UINT64_MAX : from + width;
+		ret = search_forward(t, s, from, to, &outcome, err);
 		if (ret)
 			return ret;
 		if (outcome == TT_OUTCOME_STOPPED)
 			return interrupted(t, arrival, err);
 		from = to;
-		width *= WIDTH_GROWTH;
-	} while (!s.any && to != UINT64_MAX && outcome == TT_OUTCOME_DONE);
-	t->at_end = !s.any;
-	if (!s.any)
+		width = width < MAX_WIDTH / WIDTH_GROWTH ? width * WIDTH_GROWTH : MAX_WIDTH;
+	} while (!s->any && to != UINT64_MAX && outcome == TT_OUTCOME_DONE);
+	t->at_end = !s->any;
+	if (!s->any)
 		return arrive(arrival, TT_ARRIVED_END);
-	ret = goto_instruction(t, s.position, arrival, err);
+	ret = goto_instruction(t, s->position, arrival, err);
 	if (ret || arrival->kind == TT_ARRIVED_INTERRUPTED)
 		return ret;
-	arrival->breakpoint = s.index;
+	arrival->breakpoint = s->index;
 	return arrive(arrival, TT_ARRIVED_BREAKPOINT);
+}
+
+int tt_timeline_continue(struct tt_timeline *t, const struct tt_breakpoint *list, unsigned int n,
+			 struct tt_arrival *arrival, struct tt_error *err)
+{
+	struct search s = { .first = true, .after = t->position };
+	int ret = begin_search(t, &s, list, n, err);
+
+	if (!ret)
+		ret = find_forward(t, &s, arrival, err);
+	tt_watchlist_free(&s.watchlist);
+	return ret;
 }
 
 /*
@@ -252,32 +326,82 @@ static int go_before(struct tt_timeline *t, uint64_t limit, uint64_t width, enum
 	return tt_travel(t, from, (struct tt_goal){ TT_GOAL_BEYOND, from }, NULL, outcome, err);
 }
 
+/* Once over the stretch before `limit`, from its beginning, of which *begun becomes the last. */
+static int run_back(struct tt_timeline *t, struct search *s, uint64_t limit, uint64_t width, uint64_t *begun,
+		    enum tt_outcome *outcome, struct tt_error *err)
+{
+	const struct tt_goal end = { TT_GOAL_BEYOND, limit + SLACK };
+	struct tt_onlooker onlooker = onlooker_of(s);
+	int ret = go_before(t, limit, width, outcome, err);
+
+	if (t->position > *begun)
+		*begun = t->position;
+	if (ret || *outcome == TT_OUTCOME_STOPPED)
+		return ret;
+	return tt_travel(t, TT_FROM_HERE, end, &onlooker, outcome, err);
+}
+
 /*
- * The stretch before `limit`, once for each group, which may begin at different places: *begun is the last of them, and a hit
- * before that says nothing yet, because others may lie between.
+ * The stretch before `limit`, once for the pages and for each group, which may begin at different places: *begun is the
+ * last of them, and a hit before that says nothing yet, because others may lie between.
  */
 static int search_back(struct tt_timeline *t, struct search *s, uint64_t limit, uint64_t width, uint64_t *begun,
 		       enum tt_outcome *outcome, struct tt_error *err)
 {
-	struct tt_onlooker onlooker;
 	int ret;
 
 	*begun = 0;
 	s->any = false;
 	s->until = limit;
 	s->left = width < WIDE ? UINT64_MAX : MAX_WIDE_HITS;
-	for (s->group = 0; s->left && s->group < s->n; s->group += AT_ONCE) {
-		ret = go_before(t, limit, width, outcome, err);
-		if (t->position > *begun)
-			*begun = t->position;
-		onlooker = onlooker_of(s);
-		if (!ret && *outcome != TT_OUTCOME_STOPPED)
-			ret = tt_travel(t, TT_FROM_HERE, (struct tt_goal){ TT_GOAL_BEYOND, limit + SLACK }, &onlooker, outcome, err);
+	s->list = &s->watchlist.all;
+	if (s->watchlist.num_pages) {
+		begin_guarding(t, s, width);
+		ret = run_back(t, s, limit, width, begun, outcome, err);
+		if (ret || *outcome == TT_OUTCOME_STOPPED)
+			return ret;
+		t->watch_given_up += s->given_up;
+		/* There is something, and it may lie in a shorter stretch. */
+		if (s->given_up && s->any && width >= WIDE)
+			s->left = 0;
+		s->any = s->any && !s->given_up;
+		s->list = s->given_up ? &s->watchlist.all : &s->watchlist.rest;
+	}
+	for (s->group = 0; s->left && s->group < s->list->n; s->group += AT_ONCE) {
+		ret = run_back(t, s, limit, width, begun, outcome, err);
 		if (ret || *outcome == TT_OUTCOME_STOPPED)
 			return ret;
 	}
 	s->any = s->any && s->position >= *begun;
 	return 0;
+}
+
+static int find_back(struct tt_timeline *t, struct search *s, struct tt_arrival *arrival, struct tt_error *err)
+{
+	uint64_t limit = t->position, width = FIRST_WIDTH, begun;
+	enum tt_outcome outcome = TT_OUTCOME_DONE;
+	int ret;
+
+	while (s->watchlist.all.n && !s->any && limit) {
+		ret = search_back(t, s, limit, width, &begun, &outcome, err);
+		if (ret)
+			return ret;
+		t->at_end = false;
+		if (outcome == TT_OUTCOME_STOPPED)
+			return interrupted(t, arrival, err);
+		if (!s->left) {
+			s->any = false;
+			width /= WIDTH_GROWTH;
+			continue;
+		}
+		limit = begun;
+		width = width < MAX_WIDTH / WIDTH_GROWTH ? width * WIDTH_GROWTH : MAX_WIDTH;
+	}
+	ret = goto_instruction(t, s->any ? s->position : 0, arrival, err);
+	if (ret || arrival->kind == TT_ARRIVED_INTERRUPTED)
+		return ret;
+	arrival->breakpoint = s->index;
+	return arrive(arrival, s->any ? TT_ARRIVED_BREAKPOINT : TT_ARRIVED_BEGIN);
 }
 
 /*
@@ -288,33 +412,13 @@ static int search_back(struct tt_timeline *t, struct search *s, uint64_t limit, 
 int tt_timeline_reverse(struct tt_timeline *t, const struct tt_breakpoint *list, unsigned int n,
 			struct tt_arrival *arrival, struct tt_error *err)
 {
-	struct search s = { .list = list, .n = n };
-	uint64_t limit = t->position, width = FIRST_WIDTH, begun;
-	enum tt_outcome outcome = TT_OUTCOME_DONE;
-	int ret = check_breakpoints(list, n, err);
+	struct search s = { 0 };
+	int ret = begin_search(t, &s, list, n, err);
 
-	if (ret)
-		return ret;
-	while (n && !s.any && limit) {
-		ret = search_back(t, &s, limit, width, &begun, &outcome, err);
-		if (ret)
-			return ret;
-		t->at_end = false;
-		if (outcome == TT_OUTCOME_STOPPED)
-			return interrupted(t, arrival, err);
-		if (!s.left) {
-			s.any = false;
-			width /= WIDTH_GROWTH;
-			continue;
-		}
-		limit = begun;
-		width = width < MAX_WIDTH / WIDTH_GROWTH ? width * WIDTH_GROWTH : MAX_WIDTH;
-	}
-	ret = goto_instruction(t, s.any ? s.position : 0, arrival, err);
-	if (ret || arrival->kind == TT_ARRIVED_INTERRUPTED)
-		return ret;
-	arrival->breakpoint = s.index;
-	return arrive(arrival, s.any ? TT_ARRIVED_BREAKPOINT : TT_ARRIVED_BEGIN);
+	if (!ret)
+		ret = find_back(t, &s, arrival, err);
+	tt_watchlist_free(&s.watchlist);
+	return ret;
 }
 
 void tt_timeline_interrupt(struct tt_timeline *t)
@@ -371,6 +475,9 @@ void tt_timeline_get_stats(const struct tt_timeline *t, struct tt_timeline_stats
 {
 	tt_checkpoints_get_stats(t->checkpoints, stats);
 	stats->executed = t->executed;
+	stats->watch_steps = t->watch_steps;
+	stats->watch_runs = t->watch_runs;
+	stats->watch_given_up = t->watch_given_up;
 }
 
 /* ------------------------------------------------------------------ life */

@@ -26,15 +26,30 @@ enum tt_breakpoint_kind {
 
 struct tt_breakpoint {
 	enum tt_breakpoint_kind kind;
-	uint64_t address;	/* linear; of data: a multiple of length */
-	unsigned int length;	/* 1, 2, 4, 8; TT_BREAK_EXECUTE: 1 */
+	uint64_t address;	/* linear */
+	uint64_t length;	/* of data, > 0; a breakpoint on execution has none, whatever stands here */
 };
 
 /*
- * A CPU has four; one is the replay's own. There may be more of them in a list, at the cost of running over a stretch once for each
- * three.
+ * A CPU watches four places of 1, 2, 4 or 8 aligned bytes; one is the replay's own. There may be more places in a list,
+ * and longer ones, at the cost of running over a stretch once for each three pieces. When the watched data have more
+ * than TT_WATCHED_BY_REGISTERS pieces, their pages are guarded instead (watch.c), which takes one run for all, and a
+ * step for each use of such a page. If that would take longer in a stretch than the debug registers, these are used
+ * there.
+ *
+ * Debug registers watch linear addresses in any address space. Pages are found by the page tables that are in force
+ * when the machine is set going, and watched whatever address leads there; what has no page then is left to the debug
+ * registers. Writes of devices are seen in guarded pages only.
  */
 #define TT_BREAKPOINTS_AT_ONCE 3
+#define TT_WATCHED_BY_REGISTERS 6
+#define TT_MAX_WATCHED (1u << 20) /* pieces */
+
+enum tt_watch_by {
+	TT_WATCH_BY_COST,	/* as above */
+	TT_WATCH_BY_REGISTERS,
+	TT_WATCH_BY_PAGES,	/* however few they are, and however long it takes */
+};
 
 /* ------------------------------------------------------------------ life */
 
@@ -43,6 +58,7 @@ struct tt_timeline_options {
 	unsigned int num_disks;
 	uint64_t checkpoint_bytes;	/* of memory for checkpoints; 0: TT_CHECKPOINT_BYTES */
 	bool whole_pages;		/* for measurements: keep the content of pages that are zero, or on a disk */
+	enum tt_watch_by watch_by;
 	const char *cache;		/* a file in which they stay for the next session; may be NULL */
 	/* The guest's output, once, in its order, however often the machine passes there; what the cache knows of it, at
 	 * the start. On the machine's thread; may be NULL. */
@@ -87,7 +103,8 @@ int tt_timeline_seek_event(struct tt_timeline *timeline, uint64_t event, struct 
 			   struct tt_error *err);
 /*
  * Run forward from here until a breakpoint is hit or the recording ends. One at the instruction that the machine stands
- * before does not count. A breakpoint on data stops behind the instruction that made the access. -EINVAL: no CPU can watch one of them.
+ * before does not count. A breakpoint on data stops behind the instruction that made the access. -EINVAL, -E2BIG: they
+ * cannot all be watched.
  */
 int tt_timeline_continue(struct tt_timeline *timeline, const struct tt_breakpoint *list, unsigned int n,
 			 struct tt_arrival *arrival, struct tt_error *err);
@@ -129,6 +146,9 @@ struct tt_timeline_stats {
 	uint64_t taken;			/* checkpoints so far */
 	uint64_t loaded;		/* so far */
 	uint64_t executed;		/* instructions so far */
+	uint64_t watch_steps;		/* made for the use of a guarded page, so far */
+	uint64_t watch_runs;		/* with guarded pages, and those of them that were given up */
+	uint64_t watch_given_up;
 };
 
 void tt_timeline_get_stats(const struct tt_timeline *timeline, struct tt_timeline_stats *stats);

@@ -47,6 +47,7 @@ struct tt_timeline {
 	char *output_text;
 	size_t output_size;
 	uint64_t executed;
+	uint64_t watch_steps, watch_runs, watch_given_up;
 	struct tt_strays strays;
 };
 

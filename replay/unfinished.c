@@ -11,9 +11,8 @@
  */
 #include <string.h>
 #include <sys/ioctl.h>
-#include <Zydis/Zydis.h>
 
-#include "internal.h"
+#include "decode.h"
 
 #define CR0_PE 1u
 #define EFER_LMA (1ull << 10)
@@ -68,50 +67,21 @@ static bool is_delivered(const struct moment *m)
 	return found;
 }
 
-/* The place that the last iteration has accessed through this operand of the instruction: before the index has moved on. */
-static bool was_accessed(const struct moment *m, const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *op,
-			 const struct tt_breakpoint *b)
-{
-	uint64_t size = op->size / 8, address, base = 0;
-	ZydisRegister index = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, op->mem.base);
-
-	if (op->type != ZYDIS_OPERAND_TYPE_MEMORY || (index != ZYDIS_REGISTER_RDI && index != ZYDIS_REGISTER_RSI))
-		return false;
-	if (b->kind == TT_BREAK_WRITE && !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-		return false;
-	address = index == ZYDIS_REGISTER_RDI ? m->regs->rdi : m->regs->rsi;
-	address += m->regs->rflags & RFLAGS_DF ? size : -size;
-	if (insn->address_width < 64)
-		address &= (1ull << insn->address_width) - 1;
-	if (op->mem.segment == ZYDIS_REGISTER_FS)
-		base = m->sregs.fs.base;
-	else if (op->mem.segment == ZYDIS_REGISTER_GS)
-		base = m->sregs.gs.base;
-	else if (!m->sregs.cs.l)
-		base = op->mem.segment == ZYDIS_REGISTER_ES ? m->sregs.es.base : m->sregs.ds.base;
-	address += base;
-	return address < b->address + b->length && b->address < address + size;
-}
-
+/* The last iteration was where the indexes pointed before they moved on. */
 static bool is_repeating(const struct moment *m, const struct tt_breakpoint *b)
 {
-	ZydisDecodedOperand ops[ZYDIS_MAX_OPERAND_COUNT];
-	uint8_t code[ZYDIS_MAX_INSTRUCTION_LENGTH];
-	ZydisDecodedInstruction insn;
-	ZydisDecoder decoder;
+	struct tt_accesses a;
 	unsigned int i;
-	size_t len = read_virtual(m, (m->sregs.cs.l ? 0 : m->sregs.cs.base) + m->regs->rip, code, sizeof(code));
 
-	if (m->sregs.cs.l)
-		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-	else
-		ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
-	if (!len || !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, len, &insn, ops)) ||
-	    !(insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE)))
-		return false;
-	for (i = 0; i < insn.operand_count; i++)
-		if (was_accessed(m, &insn, &ops[i], b))
+	tt_accesses_at(m->vcpu, &m->sregs, m->regs, &a);
+	for (i = 0; a.repeated && i < a.n; i++) {
+		struct tt_access *access = &a.list[i];
+
+		access->address += m->regs->rflags & RFLAGS_DF ? access->length : -access->length;
+		if ((access->write || b->kind == TT_BREAK_ACCESS) && access->address < b->address + b->length &&
+		    b->address < access->address + access->length)
 			return true;
+	}
 	return false;
 }
 

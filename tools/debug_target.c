@@ -10,7 +10,7 @@
 #include "ttvm.h"
 
 #define EVENTS_SHOWN 10
-#define MAX_PIECES 384 /* of all breakpoints and watched ranges: running takes a pass for each three */
+#define MAX_WATCHED (7 << 20) /* bytes of all watched ranges: a timeline takes TT_MAX_WATCHED pieces of 8 */
 #define RFLAGS_RF (1ull << 16)
 
 struct recording {
@@ -18,8 +18,8 @@ struct recording {
 	struct tt_timeline *timeline;
 	struct recording_options options;
 	struct tt_registers registers;	/* here */
-	struct tt_breakpoint list[MAX_PIECES];
-	struct tt_point owner[MAX_PIECES];	/* which point list[i] belongs to */
+	struct tt_point *points;
+	struct tt_breakpoint *list;	/* list[i] is points[i], as the timeline knows it */
 	unsigned int count;
 	FILE *console;			/* what the guest has written, as far as the machine ever was */
 	char *console_text;
@@ -42,17 +42,26 @@ static int look(struct recording *r, struct tt_error *err)
 	return ret ? tt_fail(err, ret, "KVM does not give the registers: %s", strerror(-ret)) : 0;
 }
 
+static void forget_points(struct recording *r)
+{
+	free(r->points);
+	free(r->list);
+	r->points = NULL;
+	r->list = NULL;
+	r->count = 0;
+}
+
 static int attach(struct tt_debug_target *target, struct tt_error *err)
 {
 	struct recording *r = recording_of(target);
 
-	r->count = 0;
+	forget_points(r);
 	return look(r, err);
 }
 
 static void detach(struct tt_debug_target *target)
 {
-	recording_of(target)->count = 0;
+	forget_points(recording_of(target));
 }
 
 static void kill_session(struct tt_debug_target *target)
@@ -77,41 +86,41 @@ static size_t read_memory(struct tt_debug_target *target, bool physical, uint64_
 
 /* ------------------------------------------------------------------ points */
 
-/* A debug register watches 1, 2, 4 or 8 aligned bytes: a range takes as many as it has such pieces. */
-static bool add(struct recording *r, const struct tt_point *point)
+static bool is_watched(const struct tt_point *point)
 {
-	struct tt_breakpoint b = { .kind = TT_BREAK_EXECUTE, .address = point->address, .length = 1 };
-	uint64_t left = point->len;
-
-	if (point->kind <= TT_POINT_HARDWARE)
-		left = 1;
-	else
-		b.kind = point->kind == TT_POINT_WRITE ? TT_BREAK_WRITE : TT_BREAK_ACCESS;
-	for (; left; left -= b.length, b.address += b.length) {
-		if (r->count == MAX_PIECES)
-			return false;
-		for (b.length = 8; b.length > left || b.address % b.length; b.length /= 2)
-			;
-		r->owner[r->count] = *point;
-		r->list[r->count++] = b;
-	}
-	return true;
+	return point->kind > TT_POINT_HARDWARE;
 }
 
 static int set_points(struct tt_debug_target *target, const struct tt_point *points, size_t count, struct tt_error *err)
 {
-	struct recording *r = recording_of(target), before = *r;
+	struct recording *r = recording_of(target);
+	struct tt_point *copy = calloc(count + 1, sizeof(*copy));
+	struct tt_breakpoint *list = calloc(count + 1, sizeof(*list));
+	uint64_t bytes = 0;
 	size_t i;
 
-	r->count = 0;
-	for (i = 0; i < count; i++) {
-		if (add(r, &points[i]))
+	for (i = 0; copy && list && i < count; i++) {
+		copy[i] = points[i];
+		list[i] = (struct tt_breakpoint){ TT_BREAK_EXECUTE, points[i].address, points[i].len };
+		if (!is_watched(&points[i]))
 			continue;
-		memcpy(r->list, before.list, sizeof(r->list));
-		memcpy(r->owner, before.owner, sizeof(r->owner));
-		r->count = before.count;
-		return tt_fail(err, -ENOSPC, "%d breakpoints or aligned pieces of 8 bytes at most", MAX_PIECES);
+		list[i].kind = points[i].kind == TT_POINT_WRITE ? TT_BREAK_WRITE : TT_BREAK_ACCESS;
+		/* Refused here, and not when the machine is to run. */
+		if (!points[i].len || points[i].len > MAX_WATCHED - bytes)
+			break;
+		bytes += points[i].len;
 	}
+	if (!copy || !list || i < count) {
+		free(copy);
+		free(list);
+		if (copy && list)
+			return tt_fail(err, -ENOSPC, "%d MiB can be watched at most", MAX_WATCHED >> 20);
+		return tt_fail(err, -ENOMEM, "out of memory");
+	}
+	forget_points(r);
+	r->points = copy;
+	r->list = list;
+	r->count = count;
 	return 0;
 }
 
@@ -129,48 +138,80 @@ static int stopped(struct recording *r, const struct tt_arrival *arrival, struct
 
 	stop->reason = reasons[arrival->kind];
 	if (arrival->kind == TT_ARRIVED_BREAKPOINT)
-		stop->point = r->owner[arrival->breakpoint];
+		stop->point = r->points[arrival->breakpoint];
 	return look(r, err);
 }
 
-/* What is at the watched places: of a single step one only sees what it has changed. */
-static void read_watched(struct recording *r, uint64_t value[MAX_PIECES])
+/*
+ * What is at the watched places, one behind the other: of a single step one only sees what it has changed. The caller
+ * frees it; NULL: nothing is watched.
+ */
+static uint8_t *read_watched(struct recording *r, struct tt_error *err)
 {
+	uint64_t size = 0, at = 0;
+	unsigned int i;
+	uint8_t *data;
+
+	for (i = 0; i < r->count; i++)
+		size += is_watched(&r->points[i]) ? r->points[i].len : 0;
+	if (!size)
+		return NULL;
+	data = calloc(1, size);
+	if (!data)
+		tt_fail(err, -ENOMEM, "out of memory");
+	for (i = 0; data && i < r->count; i++) {
+		if (!is_watched(&r->points[i]))
+			continue;
+		read_memory(&r->target, false, r->points[i].address, data + at, r->points[i].len);
+		at += r->points[i].len;
+	}
+	return data;
+}
+
+/* The last point whose bytes differ stops the step. */
+static void compare_watched(const struct recording *r, const uint8_t *before, const uint8_t *after,
+			    struct tt_stop *stop)
+{
+	uint64_t at = 0;
 	unsigned int i;
 
 	for (i = 0; i < r->count; i++) {
-		value[i] = 0;
-		if (r->list[i].kind != TT_BREAK_EXECUTE)
-			read_memory(&r->target, false, r->list[i].address, &value[i], r->list[i].length);
+		if (!is_watched(&r->points[i]))
+			continue;
+		if (memcmp(before + at, after + at, r->points[i].len)) {
+			stop->reason = TT_STOP_POINT;
+			stop->point = r->points[i];
+		}
+		at += r->points[i].len;
 	}
 }
 
 static int step(struct tt_debug_target *target, int64_t count, struct tt_stop *stop, struct tt_error *err)
 {
 	struct recording *r = recording_of(target);
-	uint64_t at = tt_timeline_position(r->timeline), before[MAX_PIECES];
-	uint64_t after[MAX_PIECES], length = tt_timeline_length(r->timeline);
+	uint64_t at = tt_timeline_position(r->timeline), length = tt_timeline_length(r->timeline);
 	struct tt_arrival arrival = { TT_ARRIVED_BEGIN, 0 };
-	unsigned int i;
+	uint8_t *before, *after = NULL;
 	int ret = 0;
 
-	read_watched(r, before);
+	before = read_watched(r, err);
+	if (err->code)
+		return err->code;
 	if (count > 0 && length && at == length)
 		arrival.kind = TT_ARRIVED_END;
 	else if (count > 0 || at)
 		ret = tt_timeline_goto(r->timeline, count < 0 && at < (uint64_t)-count ? 0 : at + count, &arrival, err);
 	if (!ret)
 		ret = stopped(r, &arrival, stop, err);
-	if (ret || stop->reason != TT_STOP_STEP)
-		return ret;
-	read_watched(r, after);
-	for (i = 0; i < r->count; i++) {
-		if (after[i] == before[i])
-			continue;
-		stop->reason = TT_STOP_POINT;
-		stop->point = r->owner[i];
+	if (!ret && stop->reason == TT_STOP_STEP && before) {
+		after = read_watched(r, err);
+		if (after)
+			compare_watched(r, before, after, stop);
+		ret = err->code;
 	}
-	return 0;
+	free(before);
+	free(after);
+	return ret;
 }
 
 static int run(struct tt_debug_target *target, bool backwards, struct tt_stop *stop, struct tt_error *err)
@@ -406,6 +447,7 @@ void recording_target_destroy(struct tt_debug_target *target)
 {
 	struct recording *r = recording_of(target);
 
+	forget_points(r);
 	if (r->timeline)
 		tt_timeline_close(r->timeline);
 	if (r->console)
