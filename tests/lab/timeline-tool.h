@@ -25,7 +25,7 @@ static double now(void)
 }
 
 /* For qsort(3). */
-static int by_number(const void *a, const void *b)
+static inline int by_number(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
 
