@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# watch.sh - in the test machine: ranges of memory that are watched in recordings of tiny guests and of Linux, by debug
-# registers and by guarding pages (watch.c), and by gdb.
+# watch.sh - in the test machine: ranges of memory that are watched in recordings of tiny guests, by debug registers and by
+# guarding pages (watch.c), and by gdb.
 #
-# usage: watch.sh PLACES AREA [linux]
+# usage: watch.sh PLACES AREA
 #
-# AREA is the address of watched_area in guests/watched. Beside it: watch, guests; for linux: vmlinux, initrd.
+# AREA is the address of watched_area in guests/watched. Beside it: watch, guests.
 
 . ./lib.sh
-places=$1 area=0x$2 linux=${3:-}
+places=$1 area=0x$2
 
 record()
 {
@@ -36,10 +36,6 @@ explore operands watched.log $((places * 5)) $((area + 2048)) $((area + 3072)) $
 explore stack watched.log $(((places + 1) / 2))
 record faults.log guests/page-fault --mem 32M
 explore faults faults.log $(((places + 1) / 2))
-if [ "$linux" ]; then
-	record linux.log vmlinux --initrd initrd --append "$FAST_LINE work=mixed" --mem 256M
-	explore linux linux.log $(((places + 1) / 2))
-fi
 
 # ---- gdb watches 4 KiB ----
 
