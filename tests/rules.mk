@@ -6,6 +6,7 @@
 #   unit-asan     the same under build/asan/, with the address and undefined-behaviour sanitizers
 #   lab-tests     build/tests/NAME for each tests/lab/NAME.c; preload-NAME.c becomes preload-NAME.so
 #                 and build/tests/ledger/ledger.ko, a driver for a guest of Linux 6.12
+#                 and build/tests/tutorial/, the guest of docs/tutorial.md: drivers, an initrd with them, vmlinux
 #   guests        build/tests/guests/NAME, the tiny test kernels
 #   fuzz          build/fuzz/NAME for each tests/fuzz/fuzz_NAME.c, and FUZZ_SECONDS (600) of each; the corpus stays
 #                 in build/fuzz/NAME.corpus, what crashed beside it
@@ -25,13 +26,23 @@ unit: $(UNIT_TESTS)
 unit-asan:
 	@+$(MAKE) --no-print-directory BUILD=$(BUILD)/asan CFLAGS='-O1 -g $(SANITIZE)' unit
 
-lab-tests: $(LAB_PROGRAMS) $(LAB_PRELOADS) $(BUILD)/tests/disk-write $(BUILD)/tests/ledger/ledger.ko
+lab-tests: $(LAB_PROGRAMS) $(LAB_PRELOADS) $(BUILD)/tests/disk-write $(BUILD)/tests/ledger/ledger.ko \
+	$(BUILD)/tests/tutorial/initrd
 
 # A driver with a bug, for the guest's kernel.
 $(BUILD)/tests/ledger/ledger.ko: tests/lab/ledger/ledger.c tests/lab/ledger/Kbuild
 	@mkdir -p $(@D)
 	@ln -sfn $(abspath $^) $(@D)/
 	$(Q)$(MAKE) --no-print-directory -C $$(tools/lab/kernel 6.12)/build M=$(abspath $(@D)) modules
+
+# The same for the tutorial's, in an initrd in which they and /init come on top of the other guests' files.
+$(BUILD)/tests/tutorial/initrd: $(wildcard tests/lab/tutorial/*)
+	@mkdir -p $(@D)
+	@ln -sfn $(abspath $^) $$(tools/lab/kernel 6.12)/vmlinux $(@D)/
+	$(Q)$(MAKE) --no-print-directory -C $$(tools/lab/kernel 6.12)/build M=$(abspath $(@D)) modules
+	$(Q)cp $$(tools/lab/guest-initrd) $@.new
+	$(Q)cd $(@D) && printf '%s\n' init *.ko | cpio --quiet -oLH newc >>initrd.new
+	$(Q)mv $@.new $@
 
 $(BUILD)/tests/disk-write: tests/disk/disk-write.c $(BUILD)/libreplay.a $(BUILD)/libttdisk.a
 	@mkdir -p $(@D)

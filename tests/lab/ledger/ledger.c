@@ -57,7 +57,7 @@ static int ledger_init(void)
 		if (i % 100 == 0)
 			set_owner(&accounts[get_random_u32_below(ACCOUNTS)], names[i / 100 % ARRAY_SIZE(names)]);
 		if (i == TRANSFERS / 2)
-			set_owner(&accounts[get_random_u32_below(ACCOUNTS)], "Barbara Liskov, born Huberman");
+			set_owner(&accounts[ACCOUNTS / 2], "Barbara Liskov, born Huberman");
 	}
 	audit();
 	return 0;
