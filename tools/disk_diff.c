@@ -177,7 +177,7 @@ static int open_fs(struct diff *d, const struct disk_source *disk, const struct 
 		return 0;
 	ret = disk_fs_probe(disk, partition, &kind, &name);
 	if (ret)
-		return tt_fail(err, ret, "the disk %s cannot be read: %s", when, strerror(-ret));
+		return tt_fail(err, ret, "the disk %s cannot be read: %s", when, ttdisk_strerror(ret));
 	if (kind != DISK_FS_EXT) {
 		say("partition %u %s: not ext2, ext3 or ext4 but %s; its files are not compared", d->partition, when,
 		    name);
@@ -236,7 +236,7 @@ static int show_files(struct diff *d, struct tt_error *err)
 	if (!ret)
 		ret = disk_partitions_read(&after, &new);
 	if (ret)
-		return tt_fail(err, ret, "the partition table cannot be read: %s", strerror(-ret));
+		return tt_fail(err, ret, "the partition table cannot be read: %s", ttdisk_strerror(ret));
 	for (number = 0; number <= 2 * DISK_MAX_PARTITIONS && !ret; number++) {
 		const struct disk_partition *x = disk_partition_find(&old, number);
 		const struct disk_partition *y = disk_partition_find(&new, number);

@@ -92,7 +92,7 @@ static int copy_disk(struct ttdisk *disk, uint64_t sectors, int fd, const char *
 		}
 	}
 	free(buffer);
-	return ret ? tt_fail(err, ret, "the disk cannot be read: %s", strerror(-ret)) : 0;
+	return ret ? tt_fail(err, ret, "the disk cannot be read: %s", ttdisk_strerror(ret)) : 0;
 }
 
 static int write_raw(const struct export_options *o, struct ttdisk *disk, struct tt_error *err)

@@ -290,8 +290,8 @@ static json_t *info_json(const struct history *h)
 							  (json_int_t)h->sessions[n].epoch, "time", time));
 	}
 	disk_time_text(i->created_ns, time);
-	root = json_pack("{s:o, s:o, s:b, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "history", disk_json_text(i->path),
-			 "base", disk_json_text(i->base), "branch", i->is_branch, "bytes",
+	root = json_pack("{s:o, s:o, s:b, s:b, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "history", disk_json_text(i->path),
+			 "base", disk_json_text(i->base), "branch", i->is_branch, "partial", i->is_partial, "bytes",
 			 (json_int_t)(i->sectors * TTDISK_SECTOR), "uuid", i->uuid, "created", time, "epochs",
 			 (json_int_t)i->epochs, "records", (json_int_t)i->records, "history_bytes",
 			 (json_int_t)i->history_bytes, "dropped_bytes", (json_int_t)i->dropped_bytes, "index_bytes",
@@ -311,7 +311,7 @@ static void print_info(const struct history *h)
 
 	printf("history     ");
 	disk_print(i->path);
-	printf("\n%s      ", i->is_branch ? "parent" : "base  ");
+	printf("\n%s      ", i->is_branch ? "parent" : i->is_partial ? "parts " : "base  ");
 	disk_print(i->base);
 	disk_size_text(i->sectors * TTDISK_SECTOR, text, sizeof(text));
 	printf("\nsize        %s (%" PRIu64 " sectors)\nuuid        %s\n", text, i->sectors, i->uuid);

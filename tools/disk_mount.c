@@ -76,14 +76,14 @@ static int choose_partition(const struct mount_options *o, const struct disk_sou
 	int ret = disk_partitions_read(disk, &table);
 
 	if (ret)
-		return tt_fail(err, ret, "the partition table cannot be read: %s", strerror(-ret));
+		return tt_fail(err, ret, "the partition table cannot be read: %s", ttdisk_strerror(ret));
 	for (i = 0; i < table.count; i++) {
 		const struct disk_partition *p = &table.partition[i];
 		size_t len = strlen(list);
 
 		ret = disk_fs_probe(disk, p, &kind, &name);
 		if (ret)
-			return tt_fail(err, ret, "the disk cannot be read: %s", strerror(-ret));
+			return tt_fail(err, ret, "the disk cannot be read: %s", ttdisk_strerror(ret));
 		snprintf(list + len, sizeof(list) - len, "%s%u (%s)", len ? ", " : "", p->number,
 			 kind == DISK_FS_EXT ? "ext" : name);
 		if (o->partition ? p->number == o->number : can_be_mounted(name)) {

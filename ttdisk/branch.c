@@ -2,7 +2,6 @@
 /*
  * branch.c - a new history over a point of another one.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,8 +59,7 @@ int ttdisk_branch(const char *parent, const struct ttdisk_point *point, const ch
 		ret = ttdisk_open(parent, TTDISK_READ, &pinned, NULL, &disk, err);
 	if (!ret)
 		ret = ttdisk_departure(disk, departure, err);
-	if (!ret && sscanf(departure, "%*[0-9a-f]-%" SCNu64 "-%" SCNx64, &header.parent_point,
-			   &header.parent_identity) != 2)
+	if (!ret && ttd_place_departure_parse(departure, &header.parent_point, &header.parent_identity))
 		ret = tt_fail(err, -EINVAL, "%s: cannot name its point", parent);
 	if (!ret) {
 		header.sectors = disk->history->limits.sectors;

@@ -159,8 +159,10 @@ static int check_base(struct history *history, struct ttdisk_check_result *resul
 
 	if (!path)
 		return tt_fail(err, -ENOMEM, "%s: out of memory", history->path);
-	if (history->header.base_kind == FORMAT_BASE_HISTORY) {
+	if (history->header.base_kind == FORMAT_BASE_HISTORY || history->header.base_kind == FORMAT_BASE_PARTIAL) {
 		ret = check_parent(path, result, depth, err);
+	} else if (history->header.base_kind == FORMAT_BASE_NONE) {
+		ret = 0;
 	} else {
 		ret = ttd_base_open(path, &history->header, &base, &result->base_changed, &why);
 		if (!ret)

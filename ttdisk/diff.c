@@ -249,7 +249,7 @@ int ttdisk_diff(struct ttdisk *a, struct ttdisk *b, bool compare, ttdisk_range_f
 		ret = compare ? compare_all(a, b, &map, changed, ctx)
 			      : for_each_range(&map, sectors, changed, ctx);
 	if (ret < 0 && err && !err->code)
-		tt_fail(err, ret, "%s: cannot compare: %s", a->history->path, strerror(-ret));
+		tt_fail(err, ret, "%s: cannot compare: %s", a->history->path, ttdisk_strerror(ret));
 	ttd_map_destroy(&map);
 	return ret;
 }

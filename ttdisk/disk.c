@@ -14,7 +14,7 @@
 
 /* ------------------------------------------------------------------ opening */
 
-static int open_parent(struct ttdisk *disk, unsigned int flags, unsigned int depth,
+static int open_parent(struct ttdisk *disk, unsigned int flags, unsigned int depth, struct ttdisk **parent,
 		       struct tt_error *err)
 {
 	const struct format_header *header = &disk->history->header;
@@ -28,13 +28,29 @@ static int open_parent(struct ttdisk *disk, unsigned int flags, unsigned int dep
 	ttd_place_departure_text(header->parent_uuid, header->parent_point, header->parent_identity,
 				 departure);
 	ret = ttd_disk_open(disk->base_path, TTDISK_READ, &point, flags & HISTORY_NO_INDEX,
-			    depth + 1, &disk->parent, err);
+			    depth + 1, parent, err);
 	if (ret)
 		return ret;
-	if (disk->parent->history->limits.sectors != header->sectors)
+	if ((*parent)->history->limits.sectors != header->sectors)
 		return tt_fail(err, -ESTALE, "%s: its parent %s is a disk of another size",
 			       disk->history->path, disk->base_path);
 	return 0;
+}
+
+static int open_base(struct ttdisk *disk, unsigned int flags, unsigned int depth, struct tt_error *err)
+{
+	const struct format_header *header = &disk->history->header;
+
+	switch (header->base_kind) {
+	case FORMAT_BASE_HISTORY:
+		return open_parent(disk, flags, depth, &disk->parent, err);
+	case FORMAT_BASE_PARTIAL:
+		return open_parent(disk, flags, depth, &disk->partial, err);
+	case FORMAT_BASE_NONE:
+		return 0;
+	default:
+		return ttd_base_open(disk->base_path, header, &disk->base, NULL, err);
+	}
 }
 
 static int open_session(struct ttdisk *disk, struct tt_error *err)
@@ -57,6 +73,8 @@ static int close_disk(struct ttdisk *disk)
 		ret = ttd_history_close(disk->history);
 	if (disk->parent)
 		close_disk(disk->parent);
+	if (disk->partial)
+		close_disk(disk->partial);
 	if (disk->overlay)
 		ttd_overlay_destroy(disk->overlay);
 	ttd_map_destroy(&disk->map);
@@ -93,11 +111,7 @@ int ttd_disk_open(const char *path, enum ttdisk_mode mode, const struct ttdisk_p
 	ret = ttd_place_find(disk->history, point, &disk->point, err);
 	if (ret)
 		goto err_close;
-	if (disk->history->header.base_kind == FORMAT_BASE_HISTORY)
-		ret = open_parent(disk, flags, depth, err);
-	else
-		ret = ttd_base_open(disk->base_path, &disk->history->header, &disk->base, NULL,
-				    err);
+	ret = open_base(disk, flags, depth, err);
 	if (!ret && mode == TTDISK_WRITE)
 		ret = open_session(disk, err);
 	if (!ret && mode == TTDISK_OVERLAY) {
@@ -140,8 +154,18 @@ int ttdisk_close(struct ttdisk *disk)
 
 static int read_base(struct ttdisk *disk, uint64_t sector, uint64_t count, struct span *span)
 {
+	int ret = 0;
+
 	if (disk->parent)
 		return ttd_disk_read_span(disk->parent, sector, count, span);
+	if (disk->image_read)
+		ret = disk->image_read(disk->image_read_ctx, sector, count);
+	if (ret)
+		return ret;
+	if (disk->partial)
+		return ttd_disk_read_span(disk->partial, sector, count, span);
+	if (disk->base.fd < 0)
+		return -ENODATA;
 	return ttd_span_pread(span, disk->base.fd, count * TTDISK_SECTOR, sector * TTDISK_SECTOR);
 }
 
@@ -270,8 +294,10 @@ int ttdisk_extent(struct ttdisk *disk, uint64_t sector, uint64_t max, uint64_t *
 	*count = same;
 	if (disk->best[0])
 		return 0;
-	if (disk->parent)
-		return ttdisk_extent(disk->parent, sector, same, count, zero);
+	if (disk->parent || disk->partial)
+		return ttdisk_extent(disk->parent ? disk->parent : disk->partial, sector, same, count, zero);
+	if (disk->base.fd < 0)
+		return 0;
 	*count = ttd_base_extent(&disk->base, sector, same, zero);
 	return 0;
 }
@@ -471,6 +497,14 @@ int ttdisk_unmark(struct ttdisk *disk, const char *name, struct tt_error *err)
 	return finish(disk, append_name(disk, FORMAT_UNMARK, 0, name), err);
 }
 
+void ttdisk_watch_image(struct ttdisk *disk, ttdisk_range_fn read, void *ctx)
+{
+	while (disk->parent)
+		disk = disk->parent;
+	disk->image_read = read;
+	disk->image_read_ctx = ctx;
+}
+
 uint64_t ttdisk_overlay_position(const struct ttdisk *disk)
 {
 	return disk->overlay ? ttd_overlay_position(disk->overlay) : 0;
@@ -497,6 +531,7 @@ void ttdisk_get_info(struct ttdisk *disk, struct ttdisk_info *info)
 		.path = history->path,
 		.base = disk->base_path,
 		.is_branch = disk->parent,
+		.is_partial = disk->partial,
 		.created_ns = history->header.created_ns,
 		.records = history->end.number,
 		.epochs = history->end.epoch,

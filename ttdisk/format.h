@@ -68,6 +68,15 @@
  *   before a record of these types alone, unless a whole page of zeroes lies in the gap before the next valid record: so a
  *   power failure looks that came before the answer, when the kernel had written later pages, but not all earlier ones.
  *
+ * THE BASE is what lies below the history, by base_kind:
+ *
+ *   1 RAW      a raw image: a file or a block device. Its size and hashes say which
+ *   2 HISTORY  a point of another history: this one is a branch
+ *   3 PARTIAL  a history of kind 4, at its end, holds the parts of the raw image that were taken along when the disk was
+ *              moved (`ttvm pack`). What says which image it was is kept
+ *   4 NONE     nothing: this history holds parts of a raw image. A sector that no record has written is unknown; reading it
+ *              is an error, never zeroes. base_path is where the image was, for people only
+ *
  * THE INDEX
  *
  * F.ttd.idx is derived from the history, and is looked at instead of it to find the newest record for a sector at a
@@ -106,6 +115,8 @@
 enum format_base_kind {
 	FORMAT_BASE_RAW = 1,	 /* a file or block device */
 	FORMAT_BASE_HISTORY = 2, /* a point of another history: this is a branch */
+	FORMAT_BASE_PARTIAL = 3, /* a history that holds some sectors of a raw image */
+	FORMAT_BASE_NONE = 4,	 /* this is one of those */
 };
 
 struct format_header {
@@ -116,13 +127,13 @@ struct format_header {
 	uint64_t salt;
 	uint8_t uuid[16];
 	uint64_t created_ns;
-	/* FORMAT_BASE_RAW: which the base is. See base.c for the hashes */
+	/* FORMAT_BASE_RAW, _PARTIAL, _NONE: which the raw image is. See base.c for the hashes */
 	uint64_t base_mtime_ns; /* 0 for block devices */
 	uint64_t base_samples;
 	uint64_t base_hash;   /* of all of it */
 	uint64_t base_hashed; /* 1: base_hash is known */
 	uint64_t durable; /* bytes of the history that were on stable storage when this page was written; or 0 */
-	/* FORMAT_BASE_HISTORY: which history, and which point of it */
+	/* FORMAT_BASE_HISTORY, _PARTIAL: which history, and which point of it */
 	uint8_t parent_uuid[16];
 	uint64_t parent_point;
 	uint64_t parent_identity; /* ttd_record_identity() of the record before the point */

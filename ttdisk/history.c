@@ -50,8 +50,8 @@ int ttd_history_read_header(int fd, const char *path, struct format_header *head
 	if (len != sizeof(*header) || header->check != header_check(header))
 		return tt_fail(err, -EUCLEAN, "%s: its first page is damaged", path);
 	if (!header->sectors || header->sectors > MAX_SECTORS || !header->base_path[0] ||
-	    header->base_path[FORMAT_PATH_SIZE - 1] ||
-	    (header->base_kind != FORMAT_BASE_RAW && header->base_kind != FORMAT_BASE_HISTORY))
+	    header->base_path[FORMAT_PATH_SIZE - 1] || header->base_kind < FORMAT_BASE_RAW ||
+	    header->base_kind > FORMAT_BASE_NONE)
 		return tt_fail(err, -EUCLEAN, "%s: its first page makes no sense", path);
 	return 0;
 }

@@ -14,7 +14,7 @@
  *   place.c    from points to offsets
  *   overlay.c  writes that are forgotten
  *   disk.c     the disk: opening, reading, writing
- *   list.c diff.c branch.c gc.c check.c   what else can be done with it
+ *   list.c diff.c branch.c gc.c check.c carry.c   what else can be done with it
  */
 #ifndef TTDISK_INTERNAL_H
 #define TTDISK_INTERNAL_H
@@ -350,6 +350,8 @@ int ttd_place_recording(struct history *history, uint64_t offset, char recording
 int ttd_place_find_mark(struct history *history, const char *name, uint64_t *number, uint64_t *note);
 void ttd_place_departure_text(const uint8_t uuid[16], uint64_t number, uint64_t identity,
 			  char departure[TTDISK_DEPARTURE_SIZE]);
+/* Its second and third part. -EINVAL. */
+int ttd_place_departure_parse(const char *departure, uint64_t *number, uint64_t *identity);
 void ttd_place_uuid_text(const uint8_t uuid[16], char text[37]);
 
 /* ------------------------------------------------------------------ overlay.c */
@@ -373,7 +375,10 @@ struct ttdisk {
 	struct history *history;
 	struct format_state point;  /* what is below map */
 	struct base base;	    /* raw, or */
-	struct ttdisk *parent;
+	struct ttdisk *parent;	    /* of a branch, or */
+	struct ttdisk *partial;	    /* what is known of the raw image. All three are missing when this is such a one */
+	ttdisk_range_fn image_read; /* told of sectors that are read from the raw image, or NULL */
+	void *image_read_ctx;
 	char *base_path;
 	struct map map;		    /* WRITE: what this writer wrote; OVERLAY: what is in the overlay */
 	struct overlay *overlay;

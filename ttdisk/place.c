@@ -410,6 +410,11 @@ static int identity_at(struct history *history, const struct format_state *state
 	return ret;
 }
 
+int ttd_place_departure_parse(const char *departure, uint64_t *number, uint64_t *identity)
+{
+	return sscanf(departure, "%*[0-9a-f]-%" SCNu64 "-%" SCNx64, number, identity) == 2 ? 0 : -EINVAL;
+}
+
 int ttd_place_departure(struct history *history, const struct format_state *state,
 			char departure[TTDISK_DEPARTURE_SIZE], struct tt_error *err)
 {

@@ -14,6 +14,8 @@
  * anything; what was written later survives the death of the process or the host only as far as it got, in order: always
  * a prefix of the writes. Reads see all writes at once.
  *
+ * A disk that was moved to another machine (ttdisk_copy()) may lack parts of its image. Reading these is an error, -ENODATA.
+ *
  * Files: F.ttd is the history of F (ttdisk_history_path()). F.ttd.idx is derived from it, is made again when it is
  * missing, old or damaged, and may be deleted. The format is described at the top of ttdisk/format.h.
  *
@@ -111,7 +113,10 @@ int ttdisk_close(struct ttdisk *disk);
 
 /* ------------------------------------------------------------------ reading and writing */
 
-/* iov: whole sectors altogether, inside the disk (-EINVAL otherwise). -EIO: a record in the history is damaged. */
+/*
+ * iov: whole sectors altogether, inside the disk (-EINVAL otherwise). -EIO: a record in the history is damaged; -ENODATA: of
+ * the image, only other parts are here.
+ */
 int ttdisk_read(struct ttdisk *disk, uint64_t sector, const struct iovec *iov, int iovcnt);
 
 /*
@@ -167,8 +172,9 @@ int ttdisk_overlay_rewind(struct ttdisk *disk, uint64_t position);
 struct ttdisk_info {
 	uint64_t sectors;
 	const char *path;	 /* of the history; valid until ttdisk_close() */
-	const char *base;	 /* path of the base image or of the parent's history */
+	const char *base;	 /* path of the base image, of its parts, or of the parent's history */
 	bool is_branch;
+	bool is_partial;	 /* base is what ttdisk_create_partial() made */
 	char uuid[37];
 	char root[37];		 /* uuid of the history that this is a branch of a branch of ...; else the same */
 	char parent[TTDISK_DEPARTURE_SIZE]; /* branch: the point in the parent */
@@ -306,6 +312,32 @@ struct ttdisk_gc_result {
  */
 int ttdisk_gc(const char *history, const struct ttdisk_gc_options *options,
 	      struct ttdisk_gc_result *result, struct tt_error *err);
+
+/* ------------------------------------------------------------------ moving to another machine */
+
+/* read is called for ranges that are going to be read from the raw image, below all histories; NULL: no more. */
+void ttdisk_watch_image(struct ttdisk *disk, ttdisk_range_fn read, void *ctx);
+
+/*
+ * Make the history `partial`, for parts of the raw image below disk: it has no base itself, so what is not written to it (in
+ * mode WRITE, at any instruction count) cannot be read. disk may have such an image already.
+ */
+int ttdisk_create_partial(const char *partial, struct ttdisk *disk, struct tt_error *err);
+
+/*
+ * Copy the history of disk, from its beginning to `to`, over another base: base is a copy of its parent's history or, when
+ * it is not a branch, what ttdisk_create_partial() has made. Every record is verified. The copy is the same disk, and
+ * departures in it are the same. moved (may be NULL) is called now and then with bytes that were done; what it returns, if not 0,
+ * ends it and is returned. On error there is no copy. -EUCLEAN: the history is damaged before `to`.
+ */
+int ttdisk_copy(struct ttdisk *disk, const struct ttdisk_point *to, const char *copy, const char *base,
+		int (*moved)(void *ctx, uint64_t bytes), void *ctx, struct tt_error *err);
+
+/* strerror() for the errors of ttdisk_read(). */
+const char *ttdisk_strerror(int error);
+
+/* 1: path is a history of the disk that this departure is of; 0: it is not; or -errno when it cannot be read. */
+int ttdisk_is_of(const char *path, const char *departure);
 
 enum ttdisk_check_flags {
 	TTDISK_REPAIR = 1,	/* cut off what is not valid (to F.ttd.dropped, when it was damaged) and write the index anew */
