@@ -17,6 +17,8 @@ struct history_disk {
 	char departure[TTDISK_DEPARTURE_SIZE]; /* at which a replay opened it */
 	bool (*retry)(void *ctx, int error);
 	void *retry_ctx;
+	void (*unknown)(void *ctx, uint64_t sector);
+	void *unknown_ctx;
 };
 
 static struct ttdisk *history_of(struct tt_disk *disk)
@@ -26,7 +28,12 @@ static struct ttdisk *history_of(struct tt_disk *disk)
 
 static int history_read(struct tt_disk *disk, uint64_t sector, const struct iovec *iov, int iovcnt)
 {
-	return ttdisk_read(history_of(disk), sector, iov, iovcnt);
+	struct history_disk *hd = (struct history_disk *)disk;
+	int ret = ttdisk_read(hd->history, sector, iov, iovcnt);
+
+	if (ret == -ENODATA && hd->unknown)
+		hd->unknown(hd->unknown_ctx, sector);
+	return ret;
 }
 
 static bool try_again(struct tt_disk *disk, int error)
@@ -152,16 +159,28 @@ int tt_disk_open_now(const char *path, bool readonly, const char *recording, str
 
 /* ------------------------------------------------------------------ then */
 
-static const char *find_history(const struct tt_disk_source *source, const char *folder,
-				char *beside, size_t size)
+void tt_disk_packed_name(const struct tt_disk_source *source, bool longer, char *name, size_t size)
 {
-	const char *name = strrchr(source->history, '/');
+	const char *slash = strrchr(source->history, '/'), *base = slash ? slash + 1 : source->history;
 
-	if (!access(source->history, F_OK) || !folder)
-		return source->history;
-	if (snprintf(beside, size, "%s/%s", folder, name ? name + 1 : source->history) >= (int)size)
-		return source->history;
-	return access(beside, F_OK) ? source->history : beside;
+	if (longer)
+		snprintf(name, size, "%.8s-%s", source->departure, base);
+	else
+		snprintf(name, size, "%s", base);
+}
+
+const char *tt_disk_find(const struct tt_disk_source *source, const char *folder, char beside[PATH_MAX])
+{
+	char name[NAME_MAX + 16];
+	int longer;
+
+	for (longer = 0; folder && longer < 2; longer++) {
+		tt_disk_packed_name(source, longer, name, sizeof(name));
+		if (snprintf(beside, PATH_MAX, "%s/%s", folder, name) < PATH_MAX &&
+		    ttdisk_is_of(beside, source->departure) == 1)
+			return beside;
+	}
+	return source->history;
 }
 
 int tt_disk_open_departure(const struct tt_disk_source *source, const char *path, const char *folder,
@@ -173,7 +192,7 @@ int tt_disk_open_departure(const struct tt_disk_source *source, const char *path
 	int ret;
 
 	if (!path)
-		path = find_history(source, folder, beside, sizeof(beside));
+		path = tt_disk_find(source, folder, beside);
 	ret = ttdisk_open(path, TTDISK_OVERLAY, &point, NULL, &history, err);
 	if (ret)
 		return ret;
@@ -199,7 +218,7 @@ int tt_disk_open_branch(const struct tt_disk_source *parent, const char *path, c
 	int ret;
 
 	if (!path)
-		path = find_history(parent, folder, beside, sizeof(beside));
+		path = tt_disk_find(parent, folder, beside);
 	ret = ttdisk_branch(path, &point, branch, err);
 	if (!ret)
 		ret = tt_disk_open_now(branch, false, recording, disk, source, err);
@@ -231,6 +250,22 @@ void tt_disk_set_retry(struct tt_disk *disk, bool (*retry)(void *ctx, int error)
 		return;
 	hd->retry = retry;
 	hd->retry_ctx = ctx;
+}
+
+void tt_disk_set_unknown(struct tt_disk *disk, void (*unknown)(void *ctx, uint64_t sector), void *ctx)
+{
+	struct history_disk *hd = (struct history_disk *)disk;
+
+	if (disk->ops != &history_ops)
+		return;
+	hd->unknown = unknown;
+	hd->unknown_ctx = ctx;
+}
+
+void tt_disk_watch_image(struct tt_disk *disk, ttdisk_range_fn read, void *ctx)
+{
+	if (disk->ops == &history_ops)
+		ttdisk_watch_image(history_of(disk), read, ctx);
 }
 
 int tt_disk_mark(struct tt_disk *disk, const char *name, struct tt_error *err)

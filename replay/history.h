@@ -28,7 +28,7 @@ int tt_disk_open_now(const char *path, bool readonly, const char *recording, str
 		     struct tt_disk_source *source, struct tt_error *err);
 /*
  * The disk as it was at the start of a recording; writes are forgotten. path: where the history is now, or NULL for where
- * it was when it was recorded or, failing that, in folder (the log's).
+ * tt_disk_find() finds it with folder (the log's).
  */
 int tt_disk_open_departure(const struct tt_disk_source *source, const char *path, const char *folder,
 			   struct tt_disk **disk, struct tt_error *err);
@@ -49,6 +49,17 @@ void tt_disk_set_retry(struct tt_disk *disk, bool (*retry)(void *ctx, int error)
  * was written to it since it was opened is forgotten.
  */
 int tt_disk_goto(struct tt_disk *disk, const char *recording, uint64_t instruction, struct tt_error *err);
+/*
+ * Where the history is: in folder (the log's), under its name or the longer one of tt_disk_packed_name(), or else where it was.
+ * Returns beside, filled in, or source->history.
+ */
+const char *tt_disk_find(const struct tt_disk_source *source, const char *folder, char beside[PATH_MAX]);
+/* The name of the history without its folder; longer: with a part of the disk's id, for two disks of one name. */
+void tt_disk_packed_name(const struct tt_disk_source *source, bool longer, char *name, size_t size);
+/* Tell of reads that failed because the disk was unpacked without these sectors (-ENODATA). As tt_disk_set_retry(). */
+void tt_disk_set_unknown(struct tt_disk *disk, void (*unknown)(void *ctx, uint64_t sector), void *ctx);
+/* As ttdisk_watch_image(). Disks without a history are left alone. */
+void tt_disk_watch_image(struct tt_disk *disk, ttdisk_range_fn read, void *ctx);
 /* Set a mark in the history, here and now. -ENOTSUP when the disk has none, or is not written to. */
 int tt_disk_mark(struct tt_disk *disk, const char *name, struct tt_error *err);
 

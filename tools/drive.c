@@ -134,6 +134,17 @@ static int mark_disks(void *ctx, const char *name, uint64_t instructions)
 	return marked ? 0 : -ENOTSUP;
 }
 
+/* A disk that was unpacked, on its vCPU's thread. Once per disk is enough: the guest may try very often. */
+static void say_unknown(void *ctx, uint64_t sector)
+{
+	bool *said = ctx;
+
+	if (!*said)
+		say("the guest reads sector %llu of a disk, which the recording that was packed had not read, so it did not come "
+		    "along; the guest sees an I/O error (`ttvm pack --whole-disks` takes all)", (unsigned long long)sector);
+	*said = true;
+}
+
 struct disk_pause {
 	struct tt_machine *machine;
 	int said; /* the last error that the user knows of */
@@ -213,6 +224,7 @@ int drive_machine(const struct drive_options *o, struct tt_machine *m, struct tt
 	const struct control_options steering = { .path = o->control, .machine = m, .recorder = recorder,
 						  .on_mark = mark_disks, .on_mark_ctx = m };
 	struct disk_pause pause = { .machine = m };
+	bool said_unknown[TT_MAX_DISKS] = { false };
 	struct control *control = NULL;
 	struct tt_recorder_result result;
 	struct debugger debugger;
@@ -221,8 +233,11 @@ int drive_machine(const struct drive_options *o, struct tt_machine *m, struct tt
 	unsigned int i;
 	int status, ret;
 
-	for (i = 0; o->pause_on_disk_error && i < m->config.num_disks; i++)
-		tt_disk_set_retry(m->config.disks[i], wait_for_disk, &pause);
+	for (i = 0; i < m->config.num_disks; i++) {
+		tt_disk_set_unknown(m->config.disks[i], say_unknown, &said_unknown[i]);
+		if (o->pause_on_disk_error)
+			tt_disk_set_retry(m->config.disks[i], wait_for_disk, &pause);
+	}
 	if (debugger_start(&debugger, o, m, &err) || control_start(&steering, &control, &err) ||
 	    console_start_input(console, m, control, &err) || watch_start(&watch, &err)) {
 		debugger_stop(&debugger);

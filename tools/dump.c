@@ -121,15 +121,12 @@ static bool progress(void *ctx, uint64_t done)
 {
 	struct dump *d = ctx;
 	double now = seconds_now();
-	sigset_t waiting;
 
 	if (now - d->start > 1 && now - d->shown > 0.2 && isatty(STDERR_FILENO)) {
 		d->shown = now;
 		fprintf(stderr, "\rttvm: %3.0f %% of memory written   ", 100.0 * done / d->memory);
 	}
-	sigpending(&waiting);
-	return sigismember(&waiting, SIGINT) == 1 || sigismember(&waiting, SIGTERM) == 1 ||
-	       sigismember(&waiting, SIGHUP) == 1;
+	return watch_wants_end();
 }
 
 static json_t *text_or_null(const struct vmcoreinfo *info, const char *key)

@@ -17,6 +17,8 @@ static const struct command commands[] = {
 	{ "info", cmd_info, "say what is in a recording" },
 	{ "trace", cmd_trace, "write what happened in a recording for Wireshark or Perfetto" },
 	{ "profile", cmd_profile, "say where the guest of a recording spent its instructions" },
+	{ "pack", cmd_pack, "put a recording and what it needs of its disks into one file" },
+	{ "unpack", cmd_unpack, "take a recording out of such a file, on another machine" },
 	{ "ctl", cmd_ctl, "steer a run: status, pause, resume, mark, stop" },
 	{ "disk", cmd_disk, "look at disks that travel in time, at any point of it" },
 	{ "doctor", cmd_doctor, "say whether this machine can record and replay" },

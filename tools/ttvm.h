@@ -50,6 +50,8 @@ int cmd_info(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
 int cmd_ctl(int argc, char **argv);
 int cmd_disk(int argc, char **argv);
+int cmd_pack(int argc, char **argv);
+int cmd_unpack(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* ---- message.c: what is said to the user, and how words become numbers ---- */
@@ -99,6 +101,8 @@ struct watch {
 
 /* Block the signals that watch_start()'s thread will take; first thing in a subcommand, before any thread. */
 void watch_block_signals(void);
+/* Where no watch is at work: does one of these signals wait? */
+bool watch_wants_end(void);
 int watch_start(struct watch *watch, struct tt_error *err);
 void watch_stop(struct watch *watch);
 

@@ -32,6 +32,15 @@ void watch_block_signals(void)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
+bool watch_wants_end(void)
+{
+	sigset_t waiting;
+
+	sigpending(&waiting);
+	return sigismember(&waiting, SIGINT) == 1 || sigismember(&waiting, SIGTERM) == 1 ||
+	       sigismember(&waiting, SIGHUP) == 1;
+}
+
 static void *watch_main(void *arg)
 {
 	struct watch *w = arg;

@@ -22,7 +22,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf -- "$tmp"' EXIT
 OUT=$tmp/out
 mkdir -p "$OUT"
-commands='run replay debug dump fork verify info trace profile ctl doctor'
+commands='run replay debug dump fork verify info trace profile pack unpack ctl doctor'
 
 # ---- help ----
 

@@ -48,7 +48,7 @@ _ttvm()
 	command=${COMP_WORDS[1]-}
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run replay debug dump fork verify info trace profile ctl disk doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "run replay debug dump fork verify info trace profile pack unpack ctl disk doctor --help --version" -- "$cur")
 		return
 	fi
 	# --option=value comes as three words
@@ -64,7 +64,7 @@ _ttvm()
 		return
 		;;
 	--cpu-model)
-		mapfile -t COMPREPLY < <(compgen -W "x86-64-v2 x86-64-v3" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "x86-64-v2 x86-64-v3 host" -- "$cur")
 		return
 		;;
 	--on-log-error)
@@ -87,7 +87,7 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -W "256M 512M 1G 2G 4G" -- "$cur")
 		return
 		;;
-	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --perfetto | --output | -o | --symbols | --branch)
+	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --perfetto | --output | -o | --symbols | --branch | --directory | -C)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
