@@ -108,7 +108,7 @@ int tt_config_save(const struct tt_machine_config *config, const char *id, const
 
 	uname(&host);
 	to_hex(config->rng_seed, sizeof(config->rng_seed), seed);
-	root = json_pack("{s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:o, s:o, s:b}, "
+	root = json_pack("{s:s, s:i, s:{s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:o, s:o, s:b}, "
 			 "s:{s:s, s:o, s:s, s:s, s:s, s:I, s:b}}",
 			 "format", FORMAT_NAME, "version", FORMAT_VERSION,
 			 "machine",
@@ -119,6 +119,7 @@ int tt_config_save(const struct tt_machine_config *config, const char *id, const
 			 "kernel", config->kernel_name ? config->kernel_name : "",
 			 "command_line", config->command_line ? config->command_line : "",
 			 "rng_seed", seed,
+			 "cpu_model", config->cpu_model,
 			 "disks", save_disks(config, disks),
 			 "nets", save_nets(config),
 			 "virtio_console", config->virtio_console,
@@ -264,24 +265,28 @@ static void load_facts(json_t *root, struct tt_recording_facts *facts)
 	facts->exact_instructions = exact;
 }
 
-/* The two strings of the configuration, in one allocation that the caller frees. */
+/* The strings of the configuration, in one allocation that the caller frees. cpu_model is missing in older logs. */
 static int keep_strings(json_t *root, struct tt_machine_config *config, char **strings,
 			struct tt_error *err)
 {
-	const char *kernel, *command_line;
-	size_t kernel_size, line_size;
+	const char *kernel, *command_line, *model = "";
+	size_t kernel_size, line_size, model_size;
 
-	json_unpack(root, "{s:{s:s, s:s}}", "machine", "kernel", &kernel, "command_line",
-		    &command_line);
+	json_unpack(root, "{s:{s:s, s:s, s?s}}", "machine", "kernel", &kernel, "command_line", &command_line, "cpu_model",
+		    &model);
 	kernel_size = strlen(kernel) + 1;
 	line_size = strlen(command_line) + 1;
-	*strings = malloc(kernel_size + line_size);
+	model_size = strlen(model) + 1;
+	*strings = malloc(kernel_size + line_size + model_size);
 	if (!*strings)
 		return tt_fail(err, -ENOMEM, "out of memory");
 	memcpy(*strings, kernel, kernel_size);
 	memcpy(*strings + kernel_size, command_line, line_size);
+	memcpy(*strings + kernel_size + line_size, model, model_size);
 	config->kernel_name = *strings;
 	config->command_line = *strings + kernel_size;
+	if (model[0])
+		config->cpu_model = *strings + kernel_size + line_size;
 	return 0;
 }
 
@@ -331,6 +336,8 @@ int tt_config_load(struct tt_log *log, struct tt_machine_config *config,
 		goto err_free;
 	}
 	config->cpuid = cpuid;
+	if (!config->cpu_model)
+		config->cpu_model = tt_cpuid_guess_model(cpuid);
 	ret = load_blob(log, TT_LOG_SECTION_FIRMWARE, &config->firmware, err);
 	if (!ret)
 		ret = load_blob(log, TT_LOG_SECTION_KERNEL, &config->kernel, err);

@@ -296,7 +296,7 @@ static int create_machine(struct tt_timeline *t, const char *path, struct tt_err
 	kvm_fd = tt_kvm_open(err);
 	if (kvm_fd < 0)
 		return kvm_fd;
-	ret = tt_cpuid_check(kvm_fd, t->config.cpuid, err);
+	ret = tt_cpuid_check(kvm_fd, t->config.cpuid, t->config.cpu_model, err);
 	close(kvm_fd);
 	if (ret)
 		return ret;

@@ -527,7 +527,7 @@ static int open_recording(struct fork *f)
 		return EXIT_SETUP;
 	}
 	kvm_fd = tt_kvm_open(&err);
-	ret = kvm_fd < 0 ? kvm_fd : tt_cpuid_check(kvm_fd, f->config.cpuid, &err);
+	ret = kvm_fd < 0 ? kvm_fd : tt_cpuid_check(kvm_fd, f->config.cpuid, f->config.cpu_model, &err);
 	if (kvm_fd >= 0)
 		close(kvm_fd);
 	return ret ? say_error(&err) : EXIT_OK;

@@ -283,6 +283,7 @@ static int describe_machine(struct guest *guest, const struct guest_options *o, 
 	if (!ret)
 		ret = tt_cpuid_create(kvm_fd, o->cpu_model, config->tsc_hz, &guest->cpuid, err);
 	config->cpuid = guest->cpuid;
+	config->cpu_model = o->cpu_model;
 	close(kvm_fd);
 	if (!ret && getrandom(config->rng_seed, sizeof(config->rng_seed), 0) !=
 			    sizeof(config->rng_seed))

@@ -227,8 +227,9 @@ static void print_machine(const struct recording *r)
 	char date[64];
 
 	print_size("machine       ", c->memory_size);
-	printf(" memory, %u vCPU%s, TSC %.3f MHz\n", c->num_vcpus, c->num_vcpus > 1 ? "s" : "",
-	       c->tsc_hz / 1e6);
+	printf(" memory, %u vCPU%s of model ", c->num_vcpus, c->num_vcpus > 1 ? "s" : "");
+	print_safely(c->cpu_model);
+	printf(", TSC %.3f MHz\n", c->tsc_hz / 1e6);
 	print_devices(r);
 	printf("%s", c->firmware.size ? "firmware      " : "kernel        ");
 	print_safely(c->kernel_name);
@@ -379,8 +380,8 @@ static void set_machine(json_t *root, const struct recording *r)
 	const struct tt_machine_config *c = &r->config;
 
 	json_object_set_new(root, "machine",
-			    json_pack("{s:I, s:i, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "memory",
-				      (json_int_t)c->memory_size, "vcpus", c->num_vcpus, "tsc_hz",
+			    json_pack("{s:I, s:i, s:s, s:I, s:I, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "memory",
+				      (json_int_t)c->memory_size, "vcpus", c->num_vcpus, "cpu_model", c->cpu_model, "tsc_hz",
 				      (json_int_t)c->tsc_hz, "wall_clock",
 				      (json_int_t)c->wall_clock, "kernel", c->kernel_name,
 				      "command_line", c->command_line, "kernel_bytes",

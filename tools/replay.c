@@ -450,7 +450,7 @@ int replay_log(const struct replay_options *options)
 	if (!goal_is_in_log(o, info))
 		goto out;
 	kvm_fd = tt_kvm_open(&err);
-	if (kvm_fd < 0 || tt_cpuid_check(kvm_fd, config.cpuid, &err)) {
+	if (kvm_fd < 0 || tt_cpuid_check(kvm_fd, config.cpuid, config.cpu_model, &err)) {
 		say_error(&err);
 		if (kvm_fd >= 0)
 			close(kvm_fd);

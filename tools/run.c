@@ -80,7 +80,8 @@ static const char help[] =
 	"      --gdb WHERE         let gdb connect there: [HOST:]PORT (of this machine by default), or the\n"
 	"                          path of a unix socket, with a slash in it; not with --record\n"
 	"      --gdb-wait          execute nothing before gdb lets it\n"
-	"      --cpu-model NAME    CPU features that the guest sees (default: " CONFIG_TTVM_CPU_MODEL ")\n"
+	"      --cpu-model NAME    CPU features that the guest sees: x86-64-v2, x86-64-v3 or host (default:\n"
+	"                          " CONFIG_TTVM_CPU_MODEL ")\n"
 	"      --guest-status      exit with the status that the guest wrote to its debug-exit port\n"
 	"      --digest-every SEC  log a digest of all state this often, for ttvm verify\n"
 	"      --checkpoint-every SEC  keep a checkpoint of each so many seconds of the guest's time in\n"
@@ -214,6 +215,9 @@ static int run(const struct run_options *o)
 	tt_recording_new_id(id);
 	if (guest_open(&guest, &o->guest, drive->record ? id : NULL, &err))
 		return say_error(&err);
+	if (drive->record && !drive->quiet && tt_cpuid_has_xsave(guest.config.cpuid))
+		say("CPU model %s: the guest has XSAVE, which may tell it things that a replay cannot repeat (ttvm-run(1)); "
+		    "x86-64-v2 is safe", guest.config.cpu_model);
 	if (console_open(&console, drive->console, &err)) {
 		say_error(&err);
 		goto out_guest;

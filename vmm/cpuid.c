@@ -20,15 +20,18 @@
 #define SIGNATURE     0x40000000u
 #define PHYSICAL_BITS 40
 #define VIRTUAL_BITS  48
+#define CPUID_1_ECX_XSAVE (1u << 26)
 
 struct model {
 	const char *name;
 	bool v3;
+	bool host; /* and what else the host has, if it is the same in every replay */
 };
 
 static const struct model models[] = {
-	{"x86-64-v2", false},
-	{"x86-64-v3", true},
+	{ .name = "x86-64-v2" },
+	{ .name = "x86-64-v3", .v3 = true },
+	{ .name = "host", .host = true },
 };
 
 static const struct kvm_cpuid_entry2 *find(const struct kvm_cpuid2 *cpuid, uint32_t function,
@@ -103,6 +106,24 @@ static void add(struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index, uin
 	};
 }
 
+/* Does a guest of this model get a feature that the host has? */
+static bool offers(const struct model *model, enum tt_cpu_policy policy)
+{
+	switch (policy) {
+	case CPU_REQUIRED:
+	case CPU_OPTIONAL:
+		return true;
+	case CPU_V3:
+		return model->v3;
+	case CPU_HOST:
+		return model->host;
+	case CPU_HOST_AVX:
+		return model->host && model->v3;
+	default:
+		return false;
+	}
+}
+
 /* The feature bits of one register of one leaf for this model on this host. */
 static uint32_t feature_word(const struct kvm_cpuid2 *supported, const struct model *model,
 			     uint32_t function, uint32_t index, unsigned int reg)
@@ -118,8 +139,7 @@ static uint32_t feature_word(const struct kvm_cpuid2 *supported, const struct mo
 			continue;
 		if (f->policy == CPU_PROVIDED)
 			word |= bit;
-		else if (f->policy == CPU_REQUIRED || f->policy == CPU_OPTIONAL ||
-			 (f->policy == CPU_V3 && model->v3))
+		else if (offers(model, f->policy))
 			word |= bit & has;
 	}
 	return word;
@@ -216,64 +236,106 @@ static void build(struct kvm_cpuid2 *cpuid, const struct kvm_cpuid2 *supported,
 		add_features(cpuid, supported, model, 0x80000021, 0, 0);
 }
 
+/* A feature of this policy that the host lacks, or NULL. */
+static const struct tt_cpu_feature *lacks(const struct kvm_cpuid2 *supported, enum tt_cpu_policy policy)
+{
+	size_t i;
+
+	for (i = 0; i < tt_cpu_num_features; i++) {
+		const struct tt_cpu_feature *f = &tt_cpu_features[i];
+
+		if (f->policy == policy && !(tt_cpuid_get(supported, f->function, f->index, f->reg) & 1u << f->bit))
+			return f;
+	}
+	return NULL;
+}
+
+static const struct model *find_model(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(models) / sizeof(models[0]); i++)
+		if (!name || !strcmp(models[i].name, name))
+			return &models[i];
+	return NULL;
+}
+
 int tt_cpuid_narrow(const struct kvm_cpuid2 *supported, const char *name, uint64_t tsc_hz,
 		    struct kvm_cpuid2 **cpuid, struct tt_error *err)
 {
-	const struct model *model = &models[0];
-	size_t i;
+	const struct model *found = find_model(name);
+	const struct tt_cpu_feature *missing;
+	struct model model;
 
-	if (name) {
-		for (i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
-			if (strcmp(models[i].name, name) == 0)
-				break;
-		}
-		if (i == sizeof(models) / sizeof(models[0]))
-			return tt_fail(err, -EINVAL,
-				       "unknown CPU model '%s'; there are x86-64-v2 (default) and "
-				       "x86-64-v3",
-				       name);
-		model = &models[i];
-	}
-	for (i = 0; i < tt_cpu_num_features; i++) {
-		const struct tt_cpu_feature *f = &tt_cpu_features[i];
-
-		if (f->policy != CPU_REQUIRED && !(f->policy == CPU_V3 && model->v3))
-			continue;
-		if (!(tt_cpuid_get(supported, f->function, f->index, f->reg) & 1u << f->bit))
-			return tt_fail(err, -EOPNOTSUPP,
-				       "CPU model %s needs %s, which this machine's KVM does not "
-				       "offer%s",
-				       model->name, f->name,
-				       f->policy == CPU_V3 ? "; use the model x86-64-v2" : "");
-	}
+	if (!found)
+		return tt_fail(err, -EINVAL, "unknown CPU model '%s'; there are x86-64-v2 (default), x86-64-v3 and host", name);
+	model = *found;
+	missing = lacks(supported, CPU_REQUIRED);
+	if (!missing && model.v3)
+		missing = lacks(supported, CPU_V3);
+	if (missing)
+		return tt_fail(err, -EOPNOTSUPP, "CPU model %s needs %s, which this machine's KVM does not offer%s", model.name,
+			       missing->name, missing->policy == CPU_V3 ? "; use the model x86-64-v2" : "");
+	if (model.host)
+		model.v3 = !lacks(supported, CPU_V3);
 	*cpuid = calloc(1, sizeof(**cpuid) + MAX_ENTRIES * sizeof((*cpuid)->entries[0]));
 	if (!*cpuid)
 		return tt_fail(err, -ENOMEM, "out of memory");
-	build(*cpuid, supported, model, tsc_hz);
+	build(*cpuid, supported, &model, tsc_hz);
 	return 0;
 }
 
-/* The first bit of `missing` in a register, by name when it has one. */
-static int refuse(const struct kvm_cpuid_entry2 *e, unsigned int reg, uint32_t missing,
-		  struct tt_error *err)
+/* What a recording's CPU offers and this one does not, for a message. */
+struct missing {
+	char names[320];
+	unsigned int count;
+	unsigned int unnamed;	/* names that have no room */
+	bool portable;		/* x86-64-v2 would have done without all of them */
+};
+
+static void note(struct missing *missing, const char *name, bool portable)
 {
-	unsigned int bit = __builtin_ctz(missing);
+	size_t len = strlen(missing->names);
+
+	missing->portable = portable && (missing->portable || !missing->count);
+	missing->count++;
+	if (len + strlen(name) + 3 > sizeof(missing->names))
+		missing->unnamed++;
+	else
+		snprintf(missing->names + len, sizeof(missing->names) - len, "%s%s", len ? ", " : "", name);
+}
+
+/* The bits `word` of a register, by name when they have one. */
+static void note_bits(struct missing *missing, const struct kvm_cpuid_entry2 *e, unsigned int reg, uint32_t word)
+{
+	char name[48];
 	size_t i;
 
 	for (i = 0; i < tt_cpu_num_features; i++) {
 		const struct tt_cpu_feature *f = &tt_cpu_features[i];
+		uint32_t bit = 1u << f->bit;
 
-		if (f->function == e->function && f->index == e->index && f->reg == reg &&
-		    f->bit == bit)
-			return tt_fail(err, -EOPNOTSUPP,
-				       "this recording's CPU offers %s, which this machine's KVM "
-				       "does not; replay it on a CPU that has it",
-				       f->name);
+		if (f->function != e->function || f->index != e->index || f->reg != reg || !(word & bit))
+			continue;
+		note(missing, f->name, f->policy == CPU_V3 || f->policy == CPU_HOST || f->policy == CPU_HOST_AVX);
+		word &= ~bit;
 	}
-	return tt_fail(err, -EOPNOTSUPP,
-		       "this recording's CPU offers bit %u of CPUID %x.%x:e%cx, which this "
-		       "machine's KVM does not; replay it on a CPU that has it",
-		       bit, e->function, e->index, 'a' + reg);
+	for (; word; word &= word - 1) {
+		snprintf(name, sizeof(name), "bit %d of CPUID %x.%x:e%cx", __builtin_ctz(word), e->function, e->index,
+			 'a' + reg);
+		note(missing, name, false);
+	}
+}
+
+static int refuse(const struct missing *missing, const char *model, struct tt_error *err)
+{
+	char more[32] = "";
+
+	if (missing->unnamed)
+		snprintf(more, sizeof(more), " and %u more", missing->unnamed);
+	return tt_fail(err, -EOPNOTSUPP, "this recording's CPU, of model %s, offers %s%s, which this machine's KVM does not; replay it "
+		       "on a CPU that has %s%s", model, missing->names, more, missing->count > 1 ? "them" : "it",
+		       missing->portable ? ", or record with --cpu-model x86-64-v2" : "");
 }
 
 /* Registers of a leaf that consist of feature bits. */
@@ -306,9 +368,10 @@ static uint32_t provided_bits(const struct kvm_cpuid_entry2 *e, unsigned int reg
 	return word;
 }
 
-int tt_cpuid_compare(const struct kvm_cpuid2 *supported, const struct kvm_cpuid2 *cpuid,
+int tt_cpuid_compare(const struct kvm_cpuid2 *supported, const struct kvm_cpuid2 *cpuid, const char *model,
 		     struct tt_error *err)
 {
+	struct missing missing = { 0 };
 	char here[13], there[13];
 	unsigned int reg, bits, host_bits;
 	uint32_t i;
@@ -325,13 +388,15 @@ int tt_cpuid_compare(const struct kvm_cpuid2 *supported, const struct kvm_cpuid2
 		unsigned int regs = feature_registers(e);
 
 		for (reg = REG_EAX; reg <= REG_EDX; reg++) {
-			uint32_t missing = entry_reg(e, reg) & ~provided_bits(e, reg) &
-					   ~tt_cpuid_get(supported, e->function, e->index, reg);
+			uint32_t word = entry_reg(e, reg) & ~provided_bits(e, reg) &
+					~tt_cpuid_get(supported, e->function, e->index, reg);
 
-			if (regs & 1u << reg && missing)
-				return refuse(e, reg, missing, err);
+			if (regs & 1u << reg)
+				note_bits(&missing, e, reg, word);
 		}
 	}
+	if (missing.count)
+		return refuse(&missing, model, err);
 	bits = tt_cpuid_get(cpuid, 0x80000008, 0, REG_EAX) & 0xff;
 	host_bits = tt_cpuid_get(supported, 0x80000008, 0, REG_EAX) & 0xff;
 	if (host_bits && bits > host_bits)
@@ -366,6 +431,16 @@ static int get_supported(int kvm_fd, struct kvm_cpuid2 **supported, struct tt_er
 	return tt_fail(err, -E2BIG, "KVM_GET_SUPPORTED_CPUID: more than %d entries", MAX_SUPPORTED);
 }
 
+bool tt_cpuid_has_xsave(const struct kvm_cpuid2 *cpuid)
+{
+	return tt_cpuid_get(cpuid, 1, 0, REG_ECX) & CPUID_1_ECX_XSAVE;
+}
+
+const char *tt_cpuid_guess_model(const struct kvm_cpuid2 *cpuid)
+{
+	return models[tt_cpuid_has_xsave(cpuid)].name;
+}
+
 int tt_cpuid_create(int kvm_fd, const char *model, uint64_t tsc_hz, struct kvm_cpuid2 **cpuid,
 		    struct tt_error *err)
 {
@@ -380,7 +455,7 @@ int tt_cpuid_create(int kvm_fd, const char *model, uint64_t tsc_hz, struct kvm_c
 	return ret;
 }
 
-int tt_cpuid_check(int kvm_fd, const struct kvm_cpuid2 *cpuid, struct tt_error *err)
+int tt_cpuid_check(int kvm_fd, const struct kvm_cpuid2 *cpuid, const char *model, struct tt_error *err)
 {
 	struct kvm_cpuid2 *supported;
 	int ret;
@@ -388,7 +463,7 @@ int tt_cpuid_check(int kvm_fd, const struct kvm_cpuid2 *cpuid, struct tt_error *
 	ret = get_supported(kvm_fd, &supported, err);
 	if (ret)
 		return ret;
-	ret = tt_cpuid_compare(supported, cpuid, err);
+	ret = tt_cpuid_compare(supported, cpuid, model, err);
 	free(supported);
 	return ret;
 }

@@ -305,6 +305,7 @@ struct tt_machine_config {
 	struct tt_net *nets[TT_MAX_NETS];	/* net.h; borrowed */
 	bool virtio_console;		/* hvc0, beside the serial console */
 	const char *command_line;
+	const char *cpu_model;		/* name of the model that cpuid was made from */
 	const struct kvm_cpuid2 *cpuid;	/* complete table for vCPU 0 */
 };
 
@@ -321,8 +322,12 @@ int tt_acpi_write_tables(struct tt_machine *m, struct tt_error *err);
  */
 int tt_cpuid_create(int kvm_fd, const char *model, uint64_t tsc_hz, struct kvm_cpuid2 **cpuid,
 		    struct tt_error *err);
-/* Can this host run a guest with that table? -EOPNOTSUPP and a message naming the first missing feature when not. */
-int tt_cpuid_check(int kvm_fd, const struct kvm_cpuid2 *cpuid, struct tt_error *err);
+/* Can this host run a guest with that table, of that model? -EOPNOTSUPP and a message naming what is missing when not. */
+int tt_cpuid_check(int kvm_fd, const struct kvm_cpuid2 *cpuid, const char *model, struct tt_error *err);
+/* The model of a table that was made when there were but two, one of them with XSAVE. */
+const char *tt_cpuid_guess_model(const struct kvm_cpuid2 *cpuid);
+/* Does the guest have XSAVE? Its in-use bits may differ in a replay: docs/cpu.md. */
+bool tt_cpuid_has_xsave(const struct kvm_cpuid2 *cpuid);
 /* Register eax..edx (0..3) of a leaf of a table, 0 when it is absent. */
 uint32_t tt_cpuid_get(const struct kvm_cpuid2 *cpuid, uint32_t function, uint32_t index,
 		      unsigned int reg);

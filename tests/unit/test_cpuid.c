@@ -113,7 +113,7 @@ static void what_is_not_offered_stays_hidden(void **state)
 	(void)state;
 	for (i = 0; i < tt_cpu_num_features; i++) {
 		const struct tt_cpu_feature *f = &tt_cpu_features[i];
-		bool offered = f->policy != CPU_HIDDEN && f->policy != CPU_V3;
+		bool offered = f->policy == CPU_REQUIRED || f->policy == CPU_OPTIONAL || f->policy == CPU_PROVIDED;
 
 		if (has(v2, f->name) != offered)
 			fail_msg("%s is %s", f->name, offered ? "missing" : "offered");
@@ -140,6 +140,32 @@ static void v3_adds_avx_in_the_standard_format_only(void **state)
 	assert_int_equal(tt_cpuid_get(v3, 0xd, 0, REG_EAX), 7);
 	assert_int_equal(tt_cpuid_get(v3, 0xd, 2, REG_EBX), 576);
 	free(v3);
+	free(host);
+}
+
+static void host_offers_what_can_be_replayed(void **state)
+{
+	struct kvm_cpuid2 *host = make_host("AuthenticAMD"), *table = narrow(host, "host");
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < tt_cpu_num_features; i++)
+		if (has(table, tt_cpu_features[i].name) != (tt_cpu_features[i].policy != CPU_HIDDEN))
+			fail_msg("%s", tt_cpu_features[i].name);
+	free(table);
+	/* Not part of AVX: a program would not know how to save it. */
+	take_away(host, "avx2");
+	take_away(host, "sha_ni");
+	table = narrow(host, "host");
+	assert_true(has(table, "adx"));
+	assert_false(has(table, "sha_ni"));
+	assert_false(has(table, "xsave"));
+	assert_false(has(table, "avx"));
+	assert_false(has(table, "vaes"));
+	assert_false(has(table, "bmi2"));
+	assert_int_equal(tt_cpuid_get(table, 0, 0, REG_EAX), 7);
+	assert_string_equal(tt_cpuid_guess_model(table), "x86-64-v2");
+	free(table);
 	free(host);
 }
 
@@ -180,21 +206,21 @@ static void host_without_a_baseline_feature_is_refused(void **state)
 static void table_is_accepted_where_it_was_made(void **state)
 {
 	static const char *const vendors[] = { "AuthenticAMD", "GenuineIntel" };
-	static const char *const models[] = { "x86-64-v2", "x86-64-v3" };
+	static const char *const models[] = { "x86-64-v2", "x86-64-v3", "host" };
 	struct tt_error err;
 	size_t i, j;
 
 	(void)state;
 	for (i = 0; i < 2; i++) {
-		for (j = 0; j < 2; j++) {
+		for (j = 0; j < 3; j++) {
 			struct kvm_cpuid2 *host = make_host(vendors[i]);
 			struct kvm_cpuid2 *table = narrow(host, models[j]);
 
-			assert_int_equal(tt_cpuid_compare(host, table, &err), 0);
+			assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v2", &err), 0);
 			/* KVM does not speak of what the VMM provides. */
 			take_away(host, "tsc_deadline_timer");
 			take_away(host, "hypervisor");
-			assert_int_equal(tt_cpuid_compare(host, table, &err), 0);
+			assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v2", &err), 0);
 			free(table);
 			free(host);
 		}
@@ -208,29 +234,56 @@ static void missing_feature_is_named_in_replay(void **state)
 
 	(void)state;
 	take_away(host, "smap");
-	assert_int_equal(tt_cpuid_compare(host, table, &err), -EOPNOTSUPP);
-	assert_non_null(strstr(err.text, "this recording's CPU offers smap"));
+	assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v2", &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "of model x86-64-v2, offers smap, which"));
 	free(host);
 
 	/* A bit that only another version of ttvm knows. */
 	host = make_host("AuthenticAMD");
 	entry(table, 1, 0)->edx |= 1u << 10;
 	entry(host, 1, 0)->edx &= ~(1u << 10);
-	assert_int_equal(tt_cpuid_compare(host, table, &err), -EOPNOTSUPP);
+	assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v2", &err), -EOPNOTSUPP);
 	assert_non_null(strstr(err.text, "bit 10 of CPUID 1.0:edx"));
+	assert_null(strstr(err.text, "or record with"));
 	free(host);
 	free(table);
 
 	host = make_host("AuthenticAMD");
 	table = narrow(host, NULL);
 	entry(host, 0x80000008, 0)->eax = 0x3024;
-	assert_int_equal(tt_cpuid_compare(host, table, &err), -EOPNOTSUPP);
+	assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v2", &err), -EOPNOTSUPP);
 	assert_non_null(strstr(err.text, "40 bits, this machine's only 36"));
 	free(host);
 
 	host = make_host("GenuineIntel");
-	assert_int_equal(tt_cpuid_compare(host, table, &err), -EOPNOTSUPP);
+	assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v2", &err), -EOPNOTSUPP);
 	assert_non_null(strstr(err.text, "AuthenticAMD, this machine's is of GenuineIntel"));
+	free(host);
+	free(table);
+}
+
+static void all_missing_features_are_named(void **state)
+{
+	struct kvm_cpuid2 *host = make_host("AuthenticAMD"), *table = narrow(host, "x86-64-v3");
+	struct tt_error err;
+	size_t i;
+
+	(void)state;
+	take_away(host, "avx");
+	take_away(host, "bmi2");
+	take_away(host, "avx2");
+	assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v3", &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, "of model x86-64-v3, offers avx, avx2, bmi2, which"));
+	assert_non_null(strstr(err.text, "or record with --cpu-model x86-64-v2"));
+	/* What v2 has as well is no reason to record with v2. */
+	take_away(host, "aes");
+	assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v3", &err), -EOPNOTSUPP);
+	assert_null(strstr(err.text, "or record with"));
+	for (i = 0; i < tt_cpu_num_features; i++)
+		take_away(host, tt_cpu_features[i].name);
+	assert_int_equal(tt_cpuid_compare(host, table, "x86-64-v3", &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.text, " more, which"));
+	assert_non_null(strstr(err.text, "has them"));
 	free(host);
 	free(table);
 }
@@ -259,10 +312,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_offered_stays_hidden),
 		cmocka_unit_test(v3_adds_avx_in_the_standard_format_only),
+		cmocka_unit_test(host_offers_what_can_be_replayed),
 		cmocka_unit_test(intel_is_told_the_tsc_frequency),
 		cmocka_unit_test(host_without_a_baseline_feature_is_refused),
 		cmocka_unit_test(table_is_accepted_where_it_was_made),
 		cmocka_unit_test(missing_feature_is_named_in_replay),
+		cmocka_unit_test(all_missing_features_are_named),
 		cmocka_unit_test(document_names_every_feature),
 	};
 
