@@ -18,6 +18,7 @@
 #include "drive.h"
 #include "guest.h"
 #include "net.h"
+#include "replay_log.h"
 
 #define MAX_TRIES 6
 #define MARGIN_GROWTH 4
@@ -30,8 +31,10 @@ struct fork_options {
 	struct drive_options drive;
 	struct guest_options nets;	/* only those of it */
 	const char *log;
-	uint64_t instruction;
-	bool has_instruction;
+	struct tt_goal goal;		/* where it leaves the recording; or */
+	const char *mark;
+	unsigned int num_goals;		/* that were given */
+	uint64_t instruction;		/* the same, when it is known */
 	const char *type;		/* what is typed at the fork, or NULL */
 	const char *disks[TT_MAX_DISKS]; /* where the recording's are now */
 	unsigned int num_disks;
@@ -39,10 +42,12 @@ struct fork_options {
 	unsigned int num_branches;
 };
 
-enum { OPT_TO_INSTR = OPT_OWN, OPT_AT_FORK, OPT_BRANCH, OPT_NET };
+enum { OPT_TO_INSTR = OPT_OWN, OPT_TO_EVENT, OPT_TO_MARK, OPT_AT_FORK, OPT_BRANCH, OPT_NET };
 
 static const struct option long_options[] = {
 	{ "to-instr", required_argument, NULL, OPT_TO_INSTR },
+	{ "to-event", required_argument, NULL, OPT_TO_EVENT },
+	{ "to-mark", required_argument, NULL, OPT_TO_MARK },
 	{ "record", required_argument, NULL, 'r' },
 	{ "at-fork", required_argument, NULL, OPT_AT_FORK },
 	{ "disk", required_argument, NULL, 'd' },
@@ -54,10 +59,12 @@ static const struct option long_options[] = {
 };
 
 static const char help[] =
-	"usage: ttvm fork LOG --to-instr N [OPTION]...\n\n"
-	"Let the guest of a recording live on from instruction N, with other input than it got then. That is\n"
-	"a new recording, with disks of its own; the old ones stay as they are.\n\n"
+	"usage: ttvm fork LOG --to-instr N|--to-event K|--to-mark NAME [OPTION]...\n\n"
+	"Let the guest of a recording live on from there, with other input than it got then. That is a new\n"
+	"recording, with disks of its own; the old ones stay as they are.\n\n"
 	"      --to-instr N            where it leaves the recording: after N instructions\n"
+	"      --to-event K            at the instruction where event number K (from 0) takes effect, before it\n"
+	"      --to-mark NAME          where `ttvm ctl` set this mark\n"
 	"  -r, --record FILE           the new recording (default: " DEFAULT_LOG ")\n"
 	"      --at-fork TEXT          type TEXT and Enter into the serial console, first of all\n"
 	"  -d, --disk FILE             where the recording's first disk (.ttd) is now; again for the second,\n"
@@ -100,11 +107,17 @@ static int parse_options(int argc, char **argv, struct fork_options *o)
 	while ((c = getopt_long(argc, argv, "r:d:qh", long_options, NULL)) != -1) {
 		switch (c) {
 		case OPT_TO_INSTR:
-			o->has_instruction = parse_number(optarg, &o->instruction);
-			if (!o->has_instruction) {
-				say("--to-instr %s: not a number", optarg);
+		case OPT_TO_EVENT:
+			o->goal.kind = c == OPT_TO_INSTR ? TT_GOAL_INSTRUCTION : TT_GOAL_EVENT;
+			o->num_goals++;
+			if (!parse_number(optarg, &o->goal.value)) {
+				say("--to-%s %s: not a number", c == OPT_TO_INSTR ? "instr" : "event", optarg);
 				return -1;
 			}
+			break;
+		case OPT_TO_MARK:
+			o->mark = optarg;
+			o->num_goals++;
 			break;
 		case 'r':
 			o->drive.record = optarg;
@@ -135,8 +148,12 @@ static int parse_options(int argc, char **argv, struct fork_options *o)
 				return -1;
 		}
 	}
-	if (optind + 1 != argc || !o->has_instruction) {
-		say("usage: ttvm fork LOG --to-instr N [OPTION]...");
+	if (o->num_goals > 1) {
+		say("--to-instr, --to-event and --to-mark exclude each other");
+		return -1;
+	}
+	if (optind + 1 != argc || !o->num_goals) {
+		say("usage: ttvm fork LOG --to-instr N|--to-event K|--to-mark NAME [OPTION]...");
 		return -1;
 	}
 	o->log = argv[optind];
@@ -147,7 +164,7 @@ static int parse_options(int argc, char **argv, struct fork_options *o)
 
 struct fork {
 	struct tt_machine machine; /* first: the two are converted into each other */
-	const struct fork_options *o;
+	struct fork_options *o;
 	struct tt_log *log;
 	struct tt_machine_config config;
 	struct tt_recording_facts facts;
@@ -500,6 +517,34 @@ static bool is_over(const struct fork *f)
 	       f->o->instruction >= info->last.pos.instructions;
 }
 
+static int note_instruction(void *ctx, struct tt_machine *m, const struct tt_replayer_result *result)
+{
+	struct fork *f = ctx;
+
+	(void)m;
+	f->o->instruction = result->counts.instructions;
+	return EXIT_OK;
+}
+
+/*
+ * The new recording's header says at which instruction it begins to differ, before it does. Of a mark the log says that. Most
+ * events know positions only, so a replay has to go there and count.
+ */
+static int find_instruction(struct fork *f)
+{
+	struct replay_options replay = { .log = f->o->log, .goal = f->o->goal, .mark = f->o->mark, .quiet = true,
+					 .num_disks = f->o->num_disks, .arrived = note_instruction, .ctx = f };
+	struct tt_error err = { 0 };
+
+	if (replay_find_mark(&replay, f->log, &err) || tt_log_seek_event(f->log, 0, 0, &err))
+		return say_error(&err);
+	f->o->instruction = replay.goal.value;
+	if (replay.goal.kind == TT_GOAL_INSTRUCTION)
+		return EXIT_OK;
+	memcpy(replay.disks, f->o->disks, sizeof(replay.disks));
+	return replay_log(&replay);
+}
+
 static int open_recording(struct fork *f)
 {
 	struct tt_error err = { 0 };
@@ -513,6 +558,9 @@ static int open_recording(struct fork *f)
 		say_error(&err);
 		return EXIT_BAD_LOG;
 	}
+	ret = find_instruction(f);
+	if (ret)
+		return ret;
 	if (is_over(f)) {
 		say("%s: the guest ends at instruction %llu; fork it before", f->o->log,
 		    (unsigned long long)tt_log_info(f->log)->last.pos.instructions);
@@ -533,7 +581,7 @@ static int open_recording(struct fork *f)
 	return ret ? say_error(&err) : EXIT_OK;
 }
 
-static int fork_recording(const struct fork_options *o)
+static int fork_recording(struct fork_options *o)
 {
 	struct fork *f = calloc(1, sizeof(*f));
 	struct tt_error err = { 0 };

@@ -329,11 +329,7 @@ static int report(const struct attempt *a, const struct tt_log_info *info)
 	return EXIT_OK;
 }
 
-/*
- * A mark is a goal by its instruction: it changes nothing, so a replay passes over it. Found by its name, or as the event
- * that is the goal.
- */
-static int find_mark(struct replay_options *o, struct tt_log *log, struct tt_error *err)
+int replay_find_mark(struct replay_options *o, struct tt_log *log, struct tt_error *err)
 {
 	size_t len = o->mark ? strlen(o->mark) : 0;
 	bool found = false;
@@ -443,7 +439,7 @@ int replay_log(const struct replay_options *options)
 		goto out;
 	}
 	attempt.config = &config;
-	if (find_mark(o, attempt.log, &err)) {
+	if (replay_find_mark(o, attempt.log, &err)) {
 		say_error(&err);
 		goto out;
 	}

@@ -29,6 +29,12 @@ struct replay_options {
 	void *ctx;
 };
 
+/*
+ * A mark is a goal by its instruction: it changes nothing, so a replay passes over it. Found by its name, or as the event
+ * that is the goal; then the goal becomes that instruction. Moves the log's cursor. -ENOENT: no such mark.
+ */
+int replay_find_mark(struct replay_options *options, struct tt_log *log, struct tt_error *err);
+
 /* Returns the exit status; what went wrong has been said. */
 int replay_log(const struct replay_options *options);
 

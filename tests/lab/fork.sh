@@ -79,11 +79,41 @@ verdict typed/ends-early "$([ "$(field instr typed.err)" -lt "$length" ] || echo
 
 status=0
 timeout 100 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=mixed" --mem 128M --record=stopped.zst --console none \
-	--timeout 1 </dev/null 2>rec.err || status=$?
+	--control control </dev/null 2>rec.err &
+run=$!
+until ttvm ctl control mark here >/dev/null 2>&1; do
+	kill -0 $run || break
+	sleep 0.1
+done
+ttvm ctl control stop >/dev/null
+wait $run || status=$?
 stopped=$(field instr rec.err)
 verdict stopped/record "$([ "$status" = 0 ] && [ -n "$stopped" ] || echo "status $status: $(one_line rec.err)")"
 fork_at stopped-fork stopped.zst "$stopped"
 verdict stopped/goes-on "$([ "$(field instr stopped-fork.err)" -gt "$stopped" ] || echo "it ends at $(field instr stopped-fork.err)")"
+
+# ---- other ways to say where ----
+
+# fork_to NAME LOG OPTION VALUE N: the same as at instruction N.
+fork_to()
+{
+	expect "$1/fork" 0 "^ttvm: live from instruction $5 on" timeout 600 ttvm fork "$2" "$3" "$4" --record "$1.zst" --console none \
+		--timeout 5
+	verdict "$1/origin" "$([ "$(origin "$1.zst")" = "$(ttvm info "$2" --json | jq -r .recording.id) $5" ] ||
+		echo "it says $(origin "$1.zst")")"
+	expect "$1/verify" 0 '^ttvm: verified' ttvm verify "$1.zst"
+}
+
+marked=$(ttvm info stopped.zst --events --json | jq -r '.event_list[] | select(.name == "here") | .instructions')
+fork_to to-mark stopped.zst --to-mark here "$marked"
+events=$(ttvm info quiet.zst --json | jq .events)
+for event in $((events / 3)) $((events / 2)); do
+	ttvm replay --quiet quiet.zst --to-event "$event" 2>event.err </dev/null
+	fork_to "to-event-$event" quiet.zst --to-event "$event" "$(field instr event.err)"
+done
+expect to-mark/unknown 1 "no mark 'there'" ttvm fork stopped.zst --to-mark there --record end.zst
+expect to-event/beyond 1 "the recording has events 0 to" ttvm fork quiet.zst --to-event "$events" --record end.zst
+expect to/two 1 'exclude each other' ttvm fork quiet.zst --to-event 1 --to-instr 1 --record end.zst
 
 # ---- a disk of its own ----
 
