@@ -17,15 +17,23 @@
 
 /* ------------------------------------------------------------------ pmu.c: which events count what, per CPU */
 
+enum tt_erratum {
+	TT_ERRATUM_SPEC_LOCK_MAP = 1,	/* branches next to locked accesses are over-counted */
+	TT_ERRATUM_LS_CFG_SHARED = 2,	/* what switches SpecLockMap off may be undone at context switches */
+	TT_ERRATUM_SMI = 4,		/* system management interrupts move the counters */
+};
+
 struct tt_pmu {
 	const char *name;	/* microarchitecture */
 	uint64_t branch_event;	/* raw perf config: retired conditional branches */
 	uint64_t instr_event;	/* raw perf config: retired instructions */
 	uint64_t skid;		/* how many branches late an alarm can be */
-	bool spec_lock_map;	/* needs the SpecLockMap workaround (AMD Zen) */
+	unsigned int errata;	/* enum tt_erratum: what may spoil the counts, if nobody does something about it */
 	bool exact_instructions; /* instr_event never counts an instruction twice around a VM exit */
 };
 
+/* Of a CPU, by what CPUID says: "AuthenticAMD", family and model with their extensions. NULL: not known to count exactly. */
+const struct tt_pmu *tt_pmu_of(const char *vendor, unsigned int family, unsigned int model);
 /* This machine's, or NULL with err filled in when its PMU is not known to count exactly. */
 const struct tt_pmu *tt_pmu_find(struct tt_error *err);
 

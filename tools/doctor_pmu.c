@@ -199,6 +199,24 @@ static int uses_spec_lock_map(void)
 	return good ? after - before >= LOCKED_ACCESSES / 2 : -EBUSY;
 }
 
+/*
+ * On Zen and Zen+, Linux keeps SSBD in the same MSR and writes all of it when a process changes its mind about that, with what was
+ * in the other bits at boot. It never does so when SSBD is on, or off, for everybody.
+ */
+static void spec_lock_map_is_off(struct checkup *c)
+{
+	char mitigation[128];
+
+	if (c->pmu->errata & TT_ERRATUM_LS_CFG_SHARED &&
+	    !read_line("/sys/devices/system/cpu/vulnerabilities/spec_store_bypass", mitigation, sizeof(mitigation)) &&
+	    strstr(mitigation, "prctl"))
+		check_warning(c, "spec-lock-map", "booting with spec_store_bypass_disable=off, or =on",
+			      "SpecLockMap is off, but this kernel may switch it on again: on this CPU Speculative Store Bypass "
+			      "Disable, which each process can choose, is in the same MSR");
+	else
+		check_ok(c, "spec-lock-map", "SpecLockMap is off");
+}
+
 static void spec_lock_map_is_on(struct checkup *c)
 {
 	char next[160];
@@ -223,13 +241,13 @@ void check_spec_lock_map(struct checkup *c)
 	uint64_t value;
 	int used, ret;
 
-	if (!c->pmu || !c->pmu->spec_lock_map)
+	if (!c->pmu || !(c->pmu->errata & TT_ERRATUM_SPEC_LOCK_MAP))
 		return;
 	used = uses_spec_lock_map();
 	if (used == -ENOENT)
 		return; /* no PMU at all, which check_counters() has said */
 	if (used == 0) {
-		check_ok(c, "spec-lock-map", "SpecLockMap is off");
+		spec_lock_map_is_off(c);
 	} else if (used > 0) {
 		spec_lock_map_is_on(c);
 	} else {
@@ -240,7 +258,7 @@ void check_spec_lock_map(struct checkup *c)
 				      "while it is on, branches are over-counted next to locked accesses",
 				      MSR_LS_CFG, SPEC_LOCK_MAP_BIT, strerror(-ret));
 		else if (value & 1ull << SPEC_LOCK_MAP_BIT)
-			check_ok(c, "spec-lock-map", "SpecLockMap is off");
+			spec_lock_map_is_off(c);
 		else
 			spec_lock_map_is_on(c);
 	}
@@ -255,6 +273,8 @@ void check_smi(struct checkup *c)
 		return;
 	if (value[0] == '1')
 		check_ok(c, "smi", "counters stand still during system management interrupts");
+	else if (c->pmu && !(c->pmu->errata & TT_ERRATUM_SMI))
+		check_ok(c, "smi", "counters run during system management interrupts, which is not known to matter on this CPU");
 	else
 		check_warning(c, "smi", "echo 1 > /sys/devices/cpu/freeze_on_smi",
 			      "firmware may move the counters: they run during system management "

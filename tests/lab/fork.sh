@@ -81,10 +81,11 @@ status=0
 timeout 100 ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=mixed" --mem 128M --record=stopped.zst --console none \
 	--control control </dev/null 2>rec.err &
 run=$!
-until ttvm ctl control mark here >/dev/null 2>&1; do
+until ttvm ctl control status 2>/dev/null | grep -q 'instr=[1-9]'; do
 	kill -0 $run || break
 	sleep 0.1
 done
+ttvm ctl control mark here >/dev/null
 ttvm ctl control stop >/dev/null
 wait $run || status=$?
 stopped=$(field instr rec.err)
