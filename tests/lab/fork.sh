@@ -99,7 +99,7 @@ verdict stopped/goes-on "$([ "$(field instr stopped-fork.err)" -gt "$stopped" ] 
 fork_to()
 {
 	expect "$1/fork" 0 "^ttvm: live from instruction $5 on" timeout 600 ttvm fork "$2" "$3" "$4" --record "$1.zst" --console none \
-		--timeout 5
+		--timeout 1
 	verdict "$1/origin" "$([ "$(origin "$1.zst")" = "$(ttvm info "$2" --json | jq -r .recording.id) $5" ] ||
 		echo "it says $(origin "$1.zst")")"
 	expect "$1/verify" 0 '^ttvm: verified' ttvm verify "$1.zst"
@@ -108,10 +108,8 @@ fork_to()
 marked=$(ttvm info stopped.zst --events --json | jq -r '.event_list[] | select(.name == "here") | .instructions')
 fork_to to-mark stopped.zst --to-mark here "$marked"
 events=$(ttvm info quiet.zst --json | jq .events)
-for event in $((events / 3)) $((events / 2)); do
-	ttvm replay --quiet quiet.zst --to-event "$event" 2>event.err </dev/null
-	fork_to "to-event-$event" quiet.zst --to-event "$event" "$(field instr event.err)"
-done
+ttvm replay --quiet quiet.zst --to-event $((events / 2)) 2>event.err </dev/null
+fork_to to-event quiet.zst --to-event $((events / 2)) "$(field instr event.err)"
 expect to-mark/unknown 1 "no mark 'there'" ttvm fork stopped.zst --to-mark there --record end.zst
 expect to-event/beyond 1 "the recording has events 0 to" ttvm fork quiet.zst --to-event "$events" --record end.zst
 expect to/two 1 'exclude each other' ttvm fork quiet.zst --to-event 1 --to-instr 1 --record end.zst
