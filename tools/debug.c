@@ -47,7 +47,7 @@ static const char help[] =
 	"      --gdb WHERE    start no gdb, but let any connect there: [HOST:]PORT (of this machine by\n"
 	"                     default), or the path of a unix socket, with a slash in it\n"
 	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so\n"
-	"                     on (default: where it was, or in the folder of the log)\n"
+	"                     on (default: in the folder of the log, or where it was)\n"
 	"      --checkpoint-space SIZE   memory for checkpoints, as in 512M (512M)\n"
 	"      --no-cache     do not keep them in LOG.checkpoints for the next session\n"
 	"  -h, --help         this text\n\n"

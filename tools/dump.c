@@ -37,7 +37,7 @@ static const char help[] =
 	"      --to-event K   the machine where event number K (from 0) is about to take effect\n"
 	"      --to-mark NAME the machine where `ttvm ctl` set this mark\n"
 	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so\n"
-	"                     on (default: where it was, or in the folder of the log)\n"
+	"                     on (default: in the folder of the log, or where it was)\n"
 	"      --margin N     branches before an event at which the PMU's alarm is set\n"
 	"      --json         say on stdout what was written, as JSON\n"
 	"  -h, --help         this text\n\n"

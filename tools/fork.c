@@ -68,7 +68,7 @@ static const char help[] =
 	"  -r, --record FILE           the new recording (default: " DEFAULT_LOG ")\n"
 	"      --at-fork TEXT          type TEXT and Enter into the serial console, first of all\n"
 	"  -d, --disk FILE             where the recording's first disk (.ttd) is now; again for the second,\n"
-	"                              and so on (default: where it was, or in the folder of the log)\n"
+	"                              and so on (default: in the folder of the log, or where it was)\n"
 	"      --branch FILE           the new history (.ttd) of the first disk that is written; again for\n"
 	"                              the next, and so on (default: like the new recording, -disk0.ttd)\n"
 	"      --net WHAT              connect the first network: user[,tcp:HOSTPORT:GUESTPORT[,udp:...]] or\n"

@@ -54,7 +54,7 @@ static const char help[] =
 	"      --call-graph fp  callers, too, by frame pointers, for guests that are built with them\n"
 	"  -o, --output FILE    write the profile there (stdout)\n"
 	"      --disk FILE      where the recording's first disk (.ttd) is now; again for the second, and so\n"
-	"                       on (default: where it was, or in the folder of the log)\n"
+	"                       on (default: in the folder of the log, or where it was)\n"
 	"  -h, --help           this text\n\n"
 	"Exit status: 0 success, 1 usage or set-up error, 3 divergence, 4 damaged or unreadable log.\n";
 

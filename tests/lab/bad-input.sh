@@ -60,7 +60,25 @@ expect log/other-version 4 'version 2' ttvm replay bad.log
 ./log-tamper good.log bad.log cpuid
 expect log/unknown-cpu-feature 1 'CPUID|offers' ttvm replay bad.log
 ./log-tamper good.log bad.log xsave
-expect log/other-cpu 1 'avx512f' ttvm replay bad.log
+expect log/other-cpu 1 'CPU, of model x86-64-v2, offers avx512f, which' ttvm replay bad.log
+model()
+{
+	ttvm info "$1" --json | jq -r .machine.cpu_model
+}
+verdict log/cpu-model "$([ "$(model good.log)" = x86-64-v2 ] || model good.log)"
+./log-tamper good.log bad.log no-model
+verdict log/cpu-model-guessed "$([ "$(model bad.log)" = x86-64-v2 ] || model bad.log)"
+expect log/of-before-cpu-models 0 '^ttvm: verified' ttvm verify bad.log
+ttvm run guests/rep --cpu-model host --mem 32M --record=host.log --console none 2>host.err </dev/null
+verdict log/cpu-model-host "$([ "$(model host.log)" = host ] || model host.log)"
+expect log/cpu-model-host-replays 0 '^ttvm: verified' ttvm verify host.log
+if ttvm info host.log | grep -q 'of model host' && grep -q 'CPU model host: the guest has XSAVE' host.err; then
+	ok log/xsave-warning
+elif grep -q 'CPU model x86-64-v3 needs' <(ttvm run guests/rep --cpu-model x86-64-v3 --mem 32M 2>&1 </dev/null); then
+	skipped log/xsave-warning "this machine has no AVX"
+else
+	not_ok log/xsave-warning "$(one_line host.err)"
+fi
 expect log/to-instr-past-end 1 'the recording ends after' ttvm replay good.log --to-instr 99999999999
 expect log/margin 1 'not a number' ttvm replay good.log --margin wide
 

@@ -19,6 +19,7 @@
  *   no-end                leave out the END
  *   none                  change nothing: the copy itself must replay
  *   cpuid, xsave          ask for a CPU feature that nobody has (a bit that stands for none), or for AVX-512
+ *   no-model              leave out the name of the CPU model, as older versions did
  *   version               pretend that the file has another format version
  */
 #include <fcntl.h>
@@ -145,6 +146,19 @@ static bool change_event(const char *change, size_t k)
 	return true;
 }
 
+/* The configuration with another name for the CPU model's member, which nobody knows. */
+static const void *without_model(const char *config, size_t size)
+{
+	char *copy = malloc(size), *member;
+
+	memcpy(copy, config, size);
+	member = memmem(copy, size, "\"cpu_model\"", strlen("\"cpu_model\""));
+	if (!member)
+		die("the log does not name the CPU model", NULL);
+	member[1] = 'C';
+	return copy;
+}
+
 static void write_log(struct tt_log *log, const char *path, const char *change)
 {
 	struct tt_log_section sections[TT_LOG_MAX_SECTIONS];
@@ -160,6 +174,8 @@ static void write_log(struct tt_log *log, const char *path, const char *change)
 		if (tt_log_section(log, tt_log_section_at(log, i)->name, &data, &size, &err))
 			die("cannot read a section", &err);
 		sections[i] = (struct tt_log_section){ tt_log_section_at(log, i)->name, data, size };
+		if (!strcmp(sections[i].name, TT_LOG_SECTION_CONFIG) && !strcmp(change, "no-model"))
+			sections[i].data = without_model(data, size);
 		if (!strcmp(sections[i].name, TT_LOG_SECTION_CPUID) &&
 		    (!strcmp(change, "cpuid") || !strcmp(change, "xsave"))) {
 			struct kvm_cpuid2 *cpuid = malloc(size);
@@ -207,7 +223,7 @@ static void change_version(const char *path)
 static bool changes_an_event(const char *change)
 {
 	return strcmp(change, "cpuid") && strcmp(change, "xsave") && strcmp(change, "version") &&
-	       strcmp(change, "none");
+	       strcmp(change, "no-model") && strcmp(change, "none");
 }
 
 int main(int argc, char **argv)
