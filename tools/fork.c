@@ -63,7 +63,7 @@ static const char help[] =
 	"Let the guest of a recording live on from there, with other input than it got then. That is a new\n"
 	"recording, with disks of its own; the old ones stay as they are.\n\n"
 	"      --to-instr N            where it leaves the recording: after N instructions\n"
-	"      --to-event K            at the instruction where event number K (from 0) takes effect, before it\n"
+	"      --to-event K            where event number K (from 0) is about to take effect\n"
 	"      --to-mark NAME          where `ttvm ctl` set this mark\n"
 	"  -r, --record FILE           the new recording (default: " DEFAULT_LOG ")\n"
 	"      --at-fork TEXT          type TEXT and Enter into the serial console, first of all\n"

@@ -51,8 +51,8 @@ static const struct option long_options[] = {
 
 static const char help[] =
 	"usage: ttvm pack LOG [OPTION]...\n\n"
-	"Put a recording into one file with everything that it needs to be replayed on another machine: the log,\n"
-	"its disks' histories, and of their images what the recording has read, which a replay finds out.\n\n"
+	"Put a recording into one file with everything that it needs to be replayed on another machine: the\n"
+	"log, its disks' histories, and of their images what it has read, which a replay finds out.\n\n"
 	"  -o, --output FILE  the pack, which must not exist (default: like LOG, with " PACK_SUFFIX ")\n"
 	"      --whole-disks  take all of the images, so that forks can read any of it; without a replay\n"
 	"      --disk FILE    where the recording's first disk (.ttd) is now; again for the second, and so\n"
