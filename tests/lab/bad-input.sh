@@ -103,14 +103,25 @@ expect two-runs/first-is-whole 0 '^ttvm: verified' ttvm verify two.log
 
 # ---- ended from outside ----
 
-# ended SIGNAL NAME: a recording of Linux is ended by a signal after 6 seconds and must be replayable.
+# has_events LOG: its header, with the kernel, has been written, which takes time, and events behind it.
+has_events()
+{
+	ttvm info "$1" --json 2>/dev/null | jq -e '.events > 10' >/dev/null
+}
+
+# ended SIGNAL NAME [SECONDS]: a recording of Linux is ended by a signal, as soon as there is something to replay or after so many
+# seconds, and must be replayable.
 ended()
 {
 	local signal=$1 name=$2 status=0 recorder
 	ttvm run vmlinux --initrd initrd --append "$FAST_LINE work=idle" --mem 128M --record=ended.log \
 		--console ended.console </dev/null 2>ended.err &
 	recorder=$!
-	sleep "${3:-6}"
+	sleep "${3:-3}"
+	until [ "${3-}" ] || has_events ended.log; do
+		kill -0 $recorder || break
+		sleep 0.5
+	done
 	kill "-$signal" $recorder
 	wait $recorder 2>/dev/null || status=$?
 	case $signal in
