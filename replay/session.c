@@ -35,10 +35,15 @@ int tt_session_open(struct tt_session *session, struct tt_vcpu *vcpu, const stru
 		.branch_event = pmu->branch_event,
 		.instr_event = pmu->instr_event,
 	};
+	char hint[256];
 	int ret;
 
 	session->page = NULL;
 	session->fd = open(TTVM_DEVICE, O_RDWR | O_CLOEXEC);
+	if (session->fd < 0 && errno == EACCES) {
+		tt_access_hint(TTVM_DEVICE, hint, sizeof(hint));
+		return tt_fail(err, -EACCES, TTVM_DEVICE ": permission denied; try %s", hint);
+	}
 	if (session->fd < 0) {
 		ret = -errno;
 		return tt_fail(err, ret, TTVM_DEVICE ": %s; recording and replaying need the kernel module: "

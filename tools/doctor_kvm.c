@@ -96,15 +96,17 @@ void check_kvm(struct checkup *c)
 {
 	struct tt_error err = { 0 };
 	const char *next;
+	char hint[256];
 	int fd = tt_kvm_open(&err), breakpoints;
 
 	if (fd < 0) {
 		if (err.code == -ENOENT)
 			next = cpu_has_svm() ? "modprobe kvm_amd" :
 			       cpu_has_vmx() ? "modprobe kvm_intel" : USE_THE_LAB;
-		else if (err.code == -EACCES || err.code == -EPERM)
-			next = "usermod -a -G kvm \"$USER\", then log in again; or run as root";
-		else
+		else if (err.code == -EACCES) {
+			tt_access_hint("/dev/kvm", hint, sizeof(hint));
+			next = hint;
+		} else
 			next = "a stock kernel, Linux 6.1 or newer";
 		if (err.code == -ENOTSUP)
 			check_failed(c, "kvm", next, "%s", err.text);

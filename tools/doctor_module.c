@@ -32,7 +32,7 @@ static void module_missing(struct checkup *c)
 	read_line("/sys/kernel/security/lockdown", lockdown, sizeof(lockdown));
 	if (strstr(lockdown, "[integrity]") || strstr(lockdown, "[confidentiality]")) {
 		check_failed(c, "module",
-			     "signing ttvm.ko with a key that mokutil has enrolled, or switching Secure Boot off",
+			     "mokutil --import /var/lib/dkms/mok.pub, then booting again (docs/install.md, Secure Boot)",
 			     TTVM_DEVICE ": ttvm.ko is not loaded, and the kernel is locked down: it loads signed "
 			     "modules only");
 		return;
@@ -46,14 +46,17 @@ void check_module(struct checkup *c)
 {
 	struct ttvm_info info;
 	int fd = open(TTVM_DEVICE, O_RDWR | O_CLOEXEC), error;
+	char next[256];
 
 	if (fd < 0 && (errno == ENOENT || errno == ENXIO || errno == ENODEV)) {
 		module_missing(c);
 		return;
 	}
 	if (fd < 0) {
-		check_failed(c, "module", "running as root, or: chgrp kvm " TTVM_DEVICE
-			     " && chmod 660 " TTVM_DEVICE, TTVM_DEVICE ": %s", strerror(errno));
+		error = errno;
+		if (error == EACCES)
+			tt_access_hint(TTVM_DEVICE, next, sizeof(next));
+		check_failed(c, "module", error == EACCES ? next : "dmesg | tail", TTVM_DEVICE ": %s", strerror(error));
 		return;
 	}
 	error = ioctl(fd, TTVM_GET_INFO, &info) < 0 ? errno : 0;

@@ -30,11 +30,16 @@ static const struct {
 int tt_kvm_open(struct tt_error *err)
 {
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), version;
+	char hint[256];
 	size_t i;
 
+	if (fd < 0 && errno == EACCES) {
+		tt_access_hint("/dev/kvm", hint, sizeof(hint));
+		return tt_fail(err, -EACCES, "/dev/kvm: permission denied; try %s", hint);
+	}
 	if (fd < 0)
-		return tt_fail(err, -errno, "/dev/kvm: %s; is a KVM module loaded, and are you in the kvm "
-			       "group? `ttvm doctor` says more", strerror(errno));
+		return tt_fail(err, -errno, "/dev/kvm: %s; is a KVM module loaded? `ttvm doctor` says more",
+			       strerror(errno));
 	version = ioctl(fd, KVM_GET_API_VERSION, 0);
 	if (version != KVM_API_VERSION) {
 		close(fd);

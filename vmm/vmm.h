@@ -428,6 +428,12 @@ struct tt_machine {
 
 /* /dev/kvm with all that a machine needs; the file descriptor or -errno. */
 int tt_kvm_open(struct tt_error *err);
+
+/*
+ * What to try when a device node of the host may not be opened (EACCES), as text that follows "try": which group to join, or to
+ * log in again. Not for two threads at a time: it asks the C library's database of users.
+ */
+void tt_access_hint(const char *path, char *text, size_t size);
 /* The host's TSC frequency, as KVM knows it. */
 int tt_host_tsc_hz(int kvm_fd, uint64_t *hz, struct tt_error *err);
 /* KVM, memory, devices, vCPUs; boot files loaded. seam is borrowed. */
