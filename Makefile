@@ -3,12 +3,13 @@
 # ttvm: `make` builds everything under build/ without root. The two commands to know:
 #   make demo     install what is needed, build, record and replay a real Linux guest
 #   make check    all tests; ends with "N passed, N failed, N skipped"
-# Others: make lab (the test machine alone), bench, lint, install DESTDIR= PREFIX=, clean.
+# Others: make lab (the test machine alone), bench, lint, deb (Debian packages), install DESTDIR= PREFIX=, clean.
 
 VERSION := 0.1.0
 BUILD := build
 PREFIX ?= /usr/local
 DESTDIR ?=
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 KERNELS ?= 6.1 6.12
 
 # make V=1 shows the commands
@@ -16,8 +17,9 @@ Q := $(if $(V),,@)
 CC := gcc
 PKGS := libzstd liburing libxxhash jansson libelf slirp ext2fs com_err zlib
 CFLAGS ?= -O2 -g
-ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DTTVM_VERSION='"$(VERSION)"' -Wall -Wextra -Werror \
-	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -iquote vmm -iquote replay -iquote debug -iquote ttdisk $(CFLAGS)
+WERROR ?= -Werror
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DTTVM_VERSION='"$(VERSION)"' -Wall -Wextra $(WERROR) \
+	-fno-strict-aliasing -pthread -MMD -MP -Iinclude -Iinclude/uapi -iquote vmm -iquote replay -iquote debug -iquote ttdisk $(CPPFLAGS) $(CFLAGS)
 # The options of Kconfig, when .config is there.
 -include .config
 ALL_CFLAGS += $(foreach v,$(sort $(filter CONFIG_TTVM_%,$(.VARIABLES))),'-D$(v)=$(patsubst y,1,$($(v)))')
@@ -32,8 +34,9 @@ TOOLS_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tools/*.c))
 # Loaded by nbdkit for `ttvm disk export`; beside the program, or in lib/ttvm when it is installed.
 PLUGIN := $(BUILD)/nbdkit-ttdisk-plugin.so
 
-.PHONY: all module demo check bench lab lint install clean
-all: $(BUILD)/ttvm $(PLUGIN) module
+.PHONY: all programs module demo check bench lab lint deb install clean
+all: programs module
+programs: $(BUILD)/ttvm $(PLUGIN)
 
 $(BUILD)/ttvm: $(TOOLS_OBJS) $(BUILD)/libdebug.a $(BUILD)/libreplay.a $(BUILD)/libvmm.a $(BUILD)/libttdisk.a
 	@echo "  LD      $@"
@@ -97,16 +100,27 @@ lint:
 lab: module
 	@tools/lab/run --no-module -- true && echo "the test machine is ready: tools/lab/run --help"
 
-# Binary, manual, completion, the module's source for DKMS, and headers of the interface.
-install: $(BUILD)/ttvm $(PLUGIN)
+# Debian packages, under build/.
+deb:
+	@tools/deb
+
+# Binary, manual, completion; who may use /dev/ttvm; the module's source for dkms; and headers of the interface.
+SOURCE := $(DESTDIR)$(PREFIX)/src/ttvm-$(VERSION)
+install: programs
 	install -Dm755 $(BUILD)/ttvm $(DESTDIR)$(PREFIX)/bin/ttvm
 	install -Dm644 -t $(DESTDIR)$(PREFIX)/lib/ttvm $(PLUGIN)
-	for page in docs/man/*.1; do install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 $$page; done
+	install -Dm644 -t $(DESTDIR)$(PREFIX)/share/man/man1 docs/man/*.1
 	install -Dm644 tools/completion/ttvm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ttvm
-	install -Dm644 tools/completion/_ttvm $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ttvm
+	install -Dm644 tools/completion/_ttvm $(DESTDIR)$(ZSH_COMPLETIONS)/_ttvm
+	install -Dm644 tools/completion/ttvm.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ttvm.fish
+	install -Dm644 tools/install/udev.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-ttvm.rules
+	install -Dm644 tools/install/sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/ttvm.conf
+	install -Dm644 tools/install/modprobe.conf $(DESTDIR)$(PREFIX)/lib/modprobe.d/ttvm.conf
 	install -Dm644 include/uapi/linux/ttvm.h $(DESTDIR)$(PREFIX)/include/linux/ttvm.h
-	install -d $(DESTDIR)$(PREFIX)/src/ttvm-$(VERSION)
-	cp -R kmod include $(DESTDIR)$(PREFIX)/src/ttvm-$(VERSION)/
+	rm -rf $(SOURCE)
+	install -d $(SOURCE)
+	cp -R kmod include $(SOURCE)/
+	sed 's/@VERSION@/$(VERSION)/' tools/install/dkms.conf >$(SOURCE)/dkms.conf
 
 include tests/rules.mk
 

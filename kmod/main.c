@@ -40,5 +40,5 @@ module_exit(ttvm_exit);
 
 MODULE_DESCRIPTION("Records and replays KVM guests: exact positions, virtual time, stops");
 MODULE_AUTHOR("The ttvm authors");
-MODULE_VERSION("0.1");
+MODULE_VERSION("0.1.0");
 MODULE_LICENSE("GPL");

@@ -2,19 +2,25 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Completion of the ttvm command for bash. Source it, or install it as
-# /usr/share/bash-completion/completions/ttvm. The options are asked of `ttvm COMMAND --help`, so they are never stale.
+# /usr/share/bash-completion/completions/ttvm. Commands and options are asked of `ttvm ... --help`, so they are never stale.
+
+# _ttvm_commands PROGRAM [disk]
+_ttvm_commands()
+{
+	"$@" --help 2>/dev/null | sed -n '/^commands:$/,/^$/ s/^  \([a-z]*\) .*/\1/p'
+}
 
 # _ttvm_options PROGRAM COMMAND...
 _ttvm_options()
 {
-	"$@" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*' | sort -u
+	"$@" --help 2>/dev/null | sed -nE 's/^ +((-[a-zA-Z]), )?(--[a-z-]+).*/\2 \3/p'
 }
 
 # The commands of `ttvm disk`, the options of one of them, points in time, files.
 _ttvm_disk()
 {
 	if [ "$COMP_CWORD" -eq 2 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "create info log mark unmark diff export mount branch gc check --help" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$(_ttvm_commands "${COMP_WORDS[0]}" disk) --help" -- "$cur")
 		return
 	fi
 	case $prev in
@@ -48,7 +54,7 @@ _ttvm()
 	command=${COMP_WORDS[1]-}
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W "run replay debug dump fork verify info trace profile pack unpack ctl disk doctor --help --version" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "$(_ttvm_commands "${COMP_WORDS[0]}") --help --version" -- "$cur")
 		return
 	fi
 	# --option=value comes as three words
@@ -64,7 +70,7 @@ _ttvm()
 		return
 		;;
 	--cpu-model)
-		mapfile -t COMPREPLY < <(compgen -W "x86-64-v2 x86-64-v3 host" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "x86-64-v2 x86-64-v3" -- "$cur")
 		return
 		;;
 	--on-log-error)
@@ -87,11 +93,11 @@ _ttvm()
 		mapfile -t COMPREPLY < <(compgen -W "256M 512M 1G 2G 4G" -- "$cur")
 		return
 		;;
-	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --perfetto | --output | -o | --symbols | --branch | --directory | -C)
+	--initrd | --kernel | --firmware | --disk | -d | --stats | --record | --control | --gdb | --pcap | --perfetto | --output | -o | --symbols | --branch)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--append | --at-fork | --every | --timeout | --digest-every | --checkpoint-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
+	--append | --at-fork | --every | --timeout | --digest-every | --to-instr | --to-event | --walk | --checkpoint-space | --margin | --events | --to-mark)
 		return
 		;;
 	esac
