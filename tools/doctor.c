@@ -170,7 +170,7 @@ static const char help[] =
 	"usage: ttvm doctor [OPTION]...\n\n"
 	"Say whether this machine can record and replay: KVM, the module, the PMU, known errata. The\n"
 	"last checks run a tiny guest whose instructions and branches are known. For each problem the\n"
-	"next step to try is named. Best run as root; takes a few seconds.\n\n"
+	"next step to try is named. Run as root, it sees MSRs, too. Takes a few seconds.\n\n"
 	"      --json   print JSON: usable, and for each check name, status, detail, next_step\n"
 	"  -h, --help   this text\n\n"
 	"Exit status: 0 recording is possible (perhaps with warnings), 1 it is not, or usage error.\n";
