@@ -47,6 +47,6 @@ void tt_access_hint(const char *path, char *text, size_t size)
 		snprintf(text, size, "logging in again: this session began before you came into the group %s",
 			 group->gr_name);
 	else
-		snprintf(text, size, "joining the group %s: sudo usermod -a -G %s %s; then log in again", group->gr_name,
-			 group->gr_name, user ? user->pw_name : "\"$USER\"");
+		snprintf(text, size, "joining the group %s: sudo usermod -a -G %s %s; then log in again",
+			 group->gr_name, group->gr_name, user ? user->pw_name : "\"$USER\"");
 }

@@ -430,8 +430,8 @@ struct tt_machine {
 int tt_kvm_open(struct tt_error *err);
 
 /*
- * What to try when a device node of the host may not be opened (EACCES), as text that follows "try": which group to join, or to
- * log in again. Not for two threads at a time: it asks the C library's database of users.
+ * What to try when a device node of the host may not be opened (EACCES), as text that follows "try": which group to
+ * join, or to log in again. Not for two threads at a time: it asks the C library's database of users.
  */
 void tt_access_hint(const char *path, char *text, size_t size);
 /* The host's TSC frequency, as KVM knows it. */
