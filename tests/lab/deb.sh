@@ -41,7 +41,7 @@ for user in somebody outsider; do
 	inside chown -R $user: /home/$user
 done
 cp timer-storm system/home/somebody/vmlinuz
-: >system/home/somebody/initrd
+cp timer-storm system/home/somebody/initrd
 
 # ---- the module comes with KVM, and udev gives it to the group ----
 
