@@ -3,7 +3,7 @@
 #
 # debug.sh - in the test machine: gdb on recordings, forward and back.
 #
-# Beside it: its other parts, debug-*; guests, vmlinux, initrd; ledger.ko, its source, and ledger-initrd, which loads it.
+# Beside it: its other parts, debug-*; guests, vmlinux, initrd.
 #
 # usage: debug.sh STEPS MIXES
 
@@ -153,25 +153,6 @@ verdict watch/back "$([ "${at[2]}" = $((at[1] - 1)) ] && [ "${at[3]}" = $((at[0]
 verdict watch/value "$([ "$(grep -c '^value' watch.gdb)" = 2 ] && [ "$(grep '^value' watch.gdb | sort -u | wc -l)" = 1 ] &&
 	[ "$(sed -n 's/^value //p; s/^before //p' watch.gdb | sort -u | wc -l)" = 2 ] || one_line watch.gdb)"
 says watch console 'work: mixed'
-
-# ---- a wild write in a driver: from what it has damaged back to where it was made, as in README.md ----
-
-record ledger.zst vmlinux --initrd ledger-initrd --append "$FAST_LINE work=module" --mem 128M
-timeout 300 ttvm replay ledger.zst >ledger.console 2>/dev/null </dev/null
-damaged=$(sed -n 's/.*BUG: the limit of account .* at \([0-9a-f]*\).*/\1/p' ledger.console)
-text=$(sed -n 's,.*/ledger/sections/.text: \(0x[0-9a-f]*\).*,\1,p' ledger.console)
-verdict ledger/bug "$([ -n "$damaged" ] && [ -n "$text" ] || one_line ledger.console)"
-in_gdb ledger ledger.zst <<END
-add-symbol-file ledger.ko $text
-continue
-watch *(long *) 0x$damaged
-reverse-continue
-backtrace 2
-END
-says ledger end 'No more reverse-execution history'
-says ledger found '^0x[0-9a-f]* in set_owner \(account=0x[0-9a-f]*, name=0x[0-9a-f]* "n"'
-says ledger line '^#0 .* in set_owner .* at .*ledger.c:2[0-9]$'
-says ledger caller '^#1 .* in ledger_init \(\) at .*ledger.c:6[0-9]$'
 
 # ---- a server, and who comes to it ----
 
