@@ -60,7 +60,7 @@ commands_of()
 }
 options_of()
 {
-	"$@" --help | awk '$1 ~ /^-/ { for (i = 1; i <= 2 && $i ~ /^-/; i++) { sub(/[,[=].*/, "", $i); print $i } }' | sort
+	"$@" --help | awk '$1 ~ /^-/ { for (i = 1; i <= 2 && $i ~ /^-/; i++) { sub(/(,|=|\[).*/, "", $i); print $i } }' | sort
 }
 
 # differs SHELL TABLE WORD...: says how what that shell offers for the last word differs from the file TABLE.
