@@ -117,14 +117,15 @@ struct tt_debug_ops {
 	int (*step)(struct tt_debug_target *self, int64_t count, struct tt_stop *stop, struct tt_error *err);
 	/* Run until something happens. */
 	int (*run)(struct tt_debug_target *self, bool backwards, struct tt_stop *stop, struct tt_error *err);
-	/* Any thread: make step, run, go or seek_event return soon. Remembered when none of them has begun. */
+	/* Any thread: make step, run, go or a seek return soon. Remembered when none of them has begun. */
 	void (*interrupt)(struct tt_debug_target *self);
 
 	/* All optional: a recording's. Instruction number and virtual time of where we are. */
 	int (*position)(struct tt_debug_target *self, uint64_t *instructions, uint64_t *ns, struct tt_error *err);
-	/* Go to an instruction number; to the position of an event of the log. */
+	/* Go to an instruction number; to the position of an event of the log; to a virtual time. */
 	int (*go)(struct tt_debug_target *self, uint64_t instructions, struct tt_error *err);
 	int (*seek_event)(struct tt_debug_target *self, uint64_t event, struct tt_error *err);
+	int (*seek_time)(struct tt_debug_target *self, uint64_t ns, struct tt_error *err);
 	/* What the monitor commands of these names print; args is what the user typed behind the name. */
 	int (*events)(struct tt_debug_target *self, const char *args, FILE *out, struct tt_error *err);
 	int (*checkpoint)(struct tt_debug_target *self, const char *args, FILE *out, struct tt_error *err);

@@ -9,6 +9,7 @@
 #include "gdb.h"
 
 #define MAX_PHYS 65536 /* bytes that `phys` prints */
+#define MAX_SECONDS 1e9
 
 struct monitor {
 	struct tt_debug_target *target;
@@ -70,6 +71,16 @@ static int do_seek_event(struct monitor *m, struct tt_error *err)
 	return have_moved(m, m->target->ops->seek_event(m->target, n, err), err);
 }
 
+static int do_seek_time(struct monitor *m, struct tt_error *err)
+{
+	char *end;
+	double seconds = strtod(m->args, &end);
+
+	if (end == m->args || *end || !(seconds >= 0) || seconds > MAX_SECONDS)
+		return tt_fail(err, -EINVAL, "seek-time takes seconds of virtual time, as `monitor when` tells them");
+	return have_moved(m, m->target->ops->seek_time(m->target, (uint64_t)(seconds * 1e9 + 0.5), err), err);
+}
+
 static int do_phys(struct monitor *m, struct tt_error *err)
 {
 	uint64_t address, len, done;
@@ -117,6 +128,7 @@ static const struct monitor_command {
 	{ "goto", "N", "go to instruction number N", OPERATION(go), do_goto },
 	{ "events", "[A..B]", "events of the recording", OPERATION(events), do_events },
 	{ "seek-event", "K", "go to event K", OPERATION(seek_event), do_seek_event },
+	{ "seek-time", "SECONDS", "go to that virtual time", OPERATION(seek_time), do_seek_time },
 	{ "checkpoint", "", "make a checkpoint here, and list all", OPERATION(checkpoint), do_checkpoint },
 	{ "disk", "", "what of the disks' histories belongs to this position", OPERATION(disk), do_disk },
 	{ "console", "", "console output up to here", OPERATION(console), do_console },

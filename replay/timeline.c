@@ -16,6 +16,7 @@
 #define MAX_WIDTH 268435456
 #define MAX_WIDE_HITS 10000
 #define FORWARD_WIDTH 1000000 /* the same when time runs forward, and there are too many breakpoints for the CPU */
+#define FIRST_STRIDE 16000000 /* instructions that a search for a time goes first */
 #define AT_ONCE TT_BREAKPOINTS_AT_ONCE
 /* In executed instructions: what a run over a stretch costs beside them; what a step for the use of a guarded page costs. */
 #define RUN_COST 2000000
@@ -106,6 +107,33 @@ int tt_timeline_seek_event(struct tt_timeline *t, uint64_t event, struct tt_arri
 	if (ret)
 		return ret;
 	return outcome == TT_OUTCOME_STOPPED ? interrupted(t, arrival, err) : arrive(arrival, TT_ARRIVED);
+}
+
+/* Time never runs backwards, and depends on the position alone: ever longer strides until it is late enough, then bisection. */
+int tt_timeline_seek_time(struct tt_timeline *t, uint64_t ns, struct tt_arrival *arrival, struct tt_error *err)
+{
+	uint64_t low = 0, high = 0, stride = FIRST_STRIDE, middle;
+	int ret = goto_instruction(t, 0, arrival, err);
+
+	while (!ret && arrival->kind == TT_ARRIVED && tt_timeline_time(t) < ns) {
+		low = t->position + 1;
+		ret = goto_instruction(t, high += stride, arrival, err);
+		stride *= 2;
+	}
+	if (ret || arrival->kind == TT_ARRIVED_INTERRUPTED || tt_timeline_time(t) < ns)
+		return ret;
+	high = t->position;
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		ret = goto_instruction(t, middle, arrival, err);
+		if (ret || arrival->kind == TT_ARRIVED_INTERRUPTED)
+			return ret;
+		if (tt_timeline_time(t) >= ns)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return goto_instruction(t, high, arrival, err);
 }
 
 /*

@@ -101,6 +101,8 @@ int tt_timeline_goto(struct tt_timeline *timeline, uint64_t instruction, struct 
 /* To the instruction at which event number `event` (from 0) takes effect. TT_ARRIVED_END when there is none. */
 int tt_timeline_seek_event(struct tt_timeline *timeline, uint64_t event, struct tt_arrival *arrival,
 			   struct tt_error *err);
+/* To the first instruction at which virtual time is `ns` or later. TT_ARRIVED_END when that never is. */
+int tt_timeline_seek_time(struct tt_timeline *timeline, uint64_t ns, struct tt_arrival *arrival, struct tt_error *err);
 /*
  * Run forward from here until a breakpoint is hit or the recording ends. One at the instruction that the machine stands
  * before does not count. A breakpoint on data stops behind the instruction that made the access. -EINVAL, -E2BIG: they

@@ -270,6 +270,15 @@ static int seek_event(struct tt_debug_target *target, uint64_t event, struct tt_
 	return ret ? ret : arrived(r, &arrival, err);
 }
 
+static int seek_time(struct tt_debug_target *target, uint64_t ns, struct tt_error *err)
+{
+	struct recording *r = recording_of(target);
+	struct tt_arrival arrival;
+	int ret = tt_timeline_seek_time(r->timeline, ns, &arrival, err);
+
+	return ret ? ret : arrived(r, &arrival, err);
+}
+
 /* ------------------------------------------------------------------ what monitor commands print */
 
 /* A..B, A.. or nothing: some from the next one on. */
@@ -372,6 +381,7 @@ static const struct tt_debug_ops recording_ops = {
 	.position = position,
 	.go = go,
 	.seek_event = seek_event,
+	.seek_time = seek_time,
 	.events = events,
 	.checkpoint = checkpoint,
 	.disk = disk,

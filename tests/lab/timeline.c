@@ -251,6 +251,28 @@ static void many(struct tt_timeline *t, uint64_t rip, uint64_t from)
 	verdict("many-breakpoints/back", *why ? why : NULL);
 }
 
+/* To a time: the first instruction that has it. */
+static void times(struct tt_timeline *t, const struct place *p)
+{
+	struct tt_arrival arrival;
+	uint64_t position;
+	const char *why = NULL;
+
+	if (tt_timeline_seek_time(t, p->time, &arrival, &err))
+		die("time");
+	position = tt_timeline_position(t);
+	if (arrival.kind != TT_ARRIVED || position > p->position || tt_timeline_time(t) != p->time)
+		why = "not at an instruction of that time";
+	if (position && !why) {
+		go(t, position - 1);
+		why = tt_timeline_time(t) < p->time ? NULL : "not at the first";
+	}
+	verdict("time", why);
+	if (tt_timeline_seek_time(t, UINT64_MAX, &arrival, &err))
+		die("time");
+	verdict("time-behind-the-end", arrival.kind == TT_ARRIVED_END ? NULL : "it went there");
+}
+
 static void begin_and_end(struct tt_timeline *t, uint64_t length)
 {
 	struct tt_arrival arrival;
@@ -394,6 +416,7 @@ int main(int argc, char **argv)
 	hits(t, "execution", &(struct tt_breakpoint){ TT_BREAK_EXECUTE, places[n / 2].rip, 1 }, places[n / 4].position);
 	hits(t, "writes", &(struct tt_breakpoint){ TT_BREAK_WRITE, places[n / 2].rsp & ~7ull, 8 }, places[n / 2].position);
 	many(t, places[n / 2].rip, places[n / 4].position);
+	times(t, &places[n / 3]);
 	begin_and_end(t, length);
 	verdict("console-once", written == shown ? NULL : "more or less output than in one pass");
 	notice(t, places[n / 3].position);

@@ -174,6 +174,11 @@ static int fake_seek_event(struct tt_debug_target *target, uint64_t event, struc
 	return fake_go(target, event * 100, err);
 }
 
+static int fake_seek_time(struct tt_debug_target *target, uint64_t ns, struct tt_error *err)
+{
+	return fake_go(target, ns / 1000, err);
+}
+
 static int fake_text(struct tt_debug_target *target, const char *args, FILE *out, struct tt_error *err)
 {
 	int i;
@@ -212,6 +217,7 @@ void fake_target_init(struct fake_target *f, bool recording)
 		f->ops.position = fake_position;
 		f->ops.go = fake_go;
 		f->ops.seek_event = fake_seek_event;
+		f->ops.seek_time = fake_seek_time;
 		f->ops.events = f->ops.checkpoint = f->ops.disk = f->ops.console = fake_text;
 	}
 	pthread_mutex_init(&f->lock, NULL);

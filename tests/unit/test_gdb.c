@@ -526,6 +526,10 @@ static void test_monitor(void **state)
 	assert_non_null(strstr(monitor(&rig, "goto 9999"), "has 1000 instructions"));
 	assert_non_null(strstr(monitor(&rig, "goto 5x"), "takes an instruction number"));
 	assert_non_null(strstr(monitor(&rig, "seek-event 3"), "instruction 300,"));
+	assert_non_null(strstr(monitor(&rig, "seek-time 0.000042"), "instruction 42, at 0.000042 s\n"));
+	assert_non_null(strstr(monitor(&rig, "seek-time soon"), "takes seconds"));
+	assert_non_null(strstr(monitor(&rig, "seek-time -1"), "takes seconds"));
+	assert_non_null(strstr(monitor(&rig, "seek-time 1"), "has 1000 instructions"));
 	assert_non_null(strstr(monitor(&rig, "c"), "not a command")); /* checkpoint or console? */
 	assert_string_equal(monitor(&rig, "disk fail"), "a failure\n");
 	assert_non_null(strstr(monitor(&rig, "events 1..2"), "line 999 1..2\n"));
