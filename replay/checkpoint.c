@@ -70,6 +70,11 @@ void tt_checkpoints_destroy(struct tt_checkpoints *c)
 	free(c);
 }
 
+void tt_checkpoints_reset_distance(struct tt_checkpoints *c)
+{
+	c->interval = FIRST_INTERVAL;
+}
+
 /* ------------------------------------------------------------------ the list */
 
 /* How many are at or before this instruction. */

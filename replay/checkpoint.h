@@ -58,6 +58,11 @@ int tt_checkpoints_save(const struct tt_checkpoints *c, const char *path, const 
  * places. placed is to be freed. disk_pages may be NULL: none has a place. 0 or -ENOMEM.
  */
 int tt_moment_place(struct tt_moment *moment, struct tt_disk_pages *disk_pages, uint64_t *written, uint64_t words);
+/*
+ * The distance of the row is what it was before any had to go: a recorder has put them where the guest's time was, so that how many
+ * have gone says nothing of instructions.
+ */
+void tt_checkpoints_reset_distance(struct tt_checkpoints *c);
 /* The machine is at `instruction`: take a checkpoint, if there is none yet. near, note: as in struct tt_moment. */
 int tt_checkpoint_take(struct tt_checkpoints *c, const struct tt_replayer_place *place, uint64_t instruction, bool near,
 		       uint64_t note, struct tt_error *err);

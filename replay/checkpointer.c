@@ -242,6 +242,7 @@ int tt_checkpointer_save(struct tt_checkpointer *c, unsigned int *count, struct 
 		return tt_fail(err, c->failed, "cannot take a checkpoint: %s", strerror(-c->failed));
 	if (fflush(c->output))
 		return tt_fail(err, -ENOMEM, "out of memory");
+	tt_checkpoints_reset_distance(c->checkpoints);
 	ret = tt_checkpoints_save(c->checkpoints, c->options.path, c->output_text, c->output_size, err);
 	if (ret)
 		return ret;
