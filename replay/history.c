@@ -169,6 +169,18 @@ void tt_disk_packed_name(const struct tt_disk_source *source, bool longer, char 
 		snprintf(name, size, "%s", base);
 }
 
+/* All of it is there: the history, and what lies below it. */
+static bool is_whole(const struct tt_disk_source *source, const char *path)
+{
+	const struct ttdisk_point point = { TTDISK_DEPARTURE, 0, source->departure };
+	struct ttdisk *history;
+
+	if (ttdisk_open(path, TTDISK_READ, &point, NULL, &history, NULL))
+		return false;
+	ttdisk_close(history);
+	return true;
+}
+
 const char *tt_disk_find(const struct tt_disk_source *source, const char *folder, char beside[PATH_MAX])
 {
 	char name[NAME_MAX + 16];
@@ -177,7 +189,8 @@ const char *tt_disk_find(const struct tt_disk_source *source, const char *folder
 	for (longer = 0; folder && longer < 2; longer++) {
 		tt_disk_packed_name(source, longer, name, sizeof(name));
 		if (snprintf(beside, PATH_MAX, "%s/%s", folder, name) < PATH_MAX &&
-		    ttdisk_is_of(beside, source->departure) == 1)
+		    ttdisk_is_of(beside, source->departure) == 1 &&
+		    (is_whole(source, beside) || access(source->history, F_OK)))
 			return beside;
 	}
 	return source->history;

@@ -50,7 +50,8 @@ void tt_disk_set_retry(struct tt_disk *disk, bool (*retry)(void *ctx, int error)
  */
 int tt_disk_goto(struct tt_disk *disk, const char *recording, uint64_t instruction, struct tt_error *err);
 /*
- * Where the history is: in folder (the log's), under its name or the longer one of tt_disk_packed_name(), or else where it was.
+ * Where the history is: in folder (the log's), under its name or the longer one of tt_disk_packed_name(), or else where it was; there,
+ * too, if the one in folder is a copy without its base.
  * Returns beside, filled in, or source->history.
  */
 const char *tt_disk_find(const struct tt_disk_source *source, const char *folder, char beside[PATH_MAX]);
